@@ -1,0 +1,314 @@
+"""The frozen specification of a run: network, data, augmentation and fit.
+
+Everything in Plumage starts from a `RunSpec`: describing a network, building it, fitting
+it, storing it and comparing it.  A spec is immutable, validates itself and goes to JSON
+and back unchanged.  Impossible values raise `SpecError`, whose message names the field,
+the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+
+class SpecError(ValueError):
+    """A spec, or one field of it, is not possible.  The message is made to be shown."""
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, revalidate_instances="never")
+
+
+# --- The network, as a list of blocks ------------------------------------------------------
+
+
+class Conv(Frozen):
+    """A square convolution, followed by the network's batch norm (if on) and activation."""
+
+    kind: Literal["conv"] = "conv"
+    filters: int = Field(ge=1, le=8192)
+    kernel: int = Field(default=3, ge=1, le=11)
+    padding: Literal["same", "valid"] = "same"
+
+
+class Pool(Frozen):
+    """A place where the spatial size shrinks `size` times; the kind is `Network.pooling`."""
+
+    kind: Literal["pool"] = "pool"
+    size: int = Field(default=2, ge=2, le=8)
+
+
+class Dropout(Frozen):
+    """A place where dropout may act; the rates of all places are `Network.dropout`."""
+
+    kind: Literal["dropout"] = "dropout"
+
+
+class Flatten(Frozen):
+    kind: Literal["flatten"] = "flatten"
+
+
+class GlobalPool(Frozen):
+    """Global average pooling: (height, width, channels) to (channels,)."""
+
+    kind: Literal["global_pool"] = "global_pool"
+
+
+class Dense(Frozen):
+    """A hidden fully connected layer.  The output layer is added by the network itself."""
+
+    kind: Literal["dense"] = "dense"
+    units: int = Field(ge=1, le=65536)
+
+
+Block = Annotated[Conv | Pool | Dropout | Flatten | GlobalPool | Dense, Field(discriminator="kind")]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Network(Frozen):
+    """A plain feed-forward classifier: blocks, then a softmax layer of `classes` outputs.
+
+    The fields below `blocks` are the toggles: each changes every block it concerns.
+    """
+
+    input_shape: tuple[int, int, int] | tuple[int] = (32, 32, 3)
+    blocks: tuple[Block, ...]
+    classes: int = Field(default=25, ge=2, le=10000)
+    activation: Literal["relu", "elu", "gelu", "silu", "tanh"] = "relu"
+    batch_norm: Literal["off", "convolutions", "all"] = "off"
+    pooling: Literal["max", "average"] = "max"
+    dropout: tuple[Rate, ...] = ()
+    split_5x5: bool = False
+    bottleneck: bool = False
+    depth: int = Field(default=1, ge=1, le=4)
+    width: float = Field(default=1.0, ge=0.125, le=4)
+
+    @field_validator("input_shape")
+    @classmethod
+    def _positive_shape(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 1 <= size <= 1_000_000 for size in shape):
+            raise ValueError("every size must be at least 1")
+        return shape
+
+    @field_validator("dropout", mode="before")
+    @classmethod
+    def _one_rate_is_a_list(cls, rates: Any) -> Any:
+        return (rates,) if isinstance(rates, int | float) and not isinstance(rates, bool) else rates
+
+    @property
+    def dropout_places(self) -> int:
+        """Number of places in `blocks` where dropout may act."""
+        return sum(block.kind == "dropout" for block in self.blocks)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        from training.describe import expand  # describe needs the classes of this module
+
+        if self.dropout and len(self.dropout) != self.dropout_places:
+            raise ValueError(
+                f"dropout = {list(self.dropout)} is not possible: this network has {self.dropout_places} places for "
+                "dropout, so give that many rates, or none to switch it off"
+            )
+        expand(self)
+        return self
+
+
+# --- Data, augmentation and fit ------------------------------------------------------------
+
+
+class Augmentation(Frozen):
+    """Random changes to the training pictures, drawn anew for every picture and epoch.
+
+    Shifts are fractions of the picture's height or width, `zoom` z draws a factor from
+    [1 - z, 1 + z] for each axis apart, `rotation` is in degrees, either way.
+    """
+
+    width_shift: float = Field(default=0.0, ge=0, le=0.5)
+    height_shift: float = Field(default=0.0, ge=0, le=0.5)
+    zoom: float = Field(default=0.0, ge=0, lt=1)
+    rotation: float = Field(default=0.0, ge=0, le=180)
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+
+    @property
+    def on(self) -> bool:
+        """Whether any operation changes a picture."""
+        return any(getattr(self, name) for name in type(self).model_fields)
+
+
+class Data(Frozen):
+    """Which pictures, and how they reach the network.
+
+    `validation` is "stratified" (a fixed tenth of every class) or "ordered" (the first
+    tenth, augmented like the training pictures: what `ImageDataGenerator(validation_split=0.1)`
+    did in the report).  `backbone` names a feature extractor in front of the network.
+    """
+
+    name: str = Field(default="cifar100-25", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
+    normalization: Literal["off", "featurewise"] = "off"
+    augmentation: Augmentation = Augmentation()
+    validation: Literal["stratified", "ordered"] = "stratified"
+    backbone: Literal["resnet50", "resnet50v2", "efficientnet-lite0"] | None = None
+
+
+class EarlyStopping(Frozen):
+    """Stop after `patience` epochs without a lower validation loss and keep the best weights.
+
+    It replaces the fixed number of epochs by the ceiling `max_epochs`.
+    """
+
+    patience: int = Field(default=20, ge=1, le=1000)
+    max_epochs: int = Field(default=150, ge=1, le=10000)
+
+
+class Fit(Frozen):
+    """How the weights are found.
+
+    `epoch_length` is the report's open question: its formula, read literally, uses the size
+    of the test set (35 steps of 64 an epoch on cifar100-25), read kindly that of the training
+    set (176 steps).  `decay` is Keras's old learning-rate decay, lr / (1 + decay * step).
+    """
+
+    epochs: int = Field(default=27, ge=1, le=10000)
+    minutes: float | None = Field(default=None, gt=0, le=10000)
+    batch_size: int = Field(default=64, ge=1, le=4096)
+    optimizer: Literal["sgd"] = "sgd"
+    learning_rate: float = Field(default=0.01, gt=0, le=10)
+    momentum: float = Field(default=0.9, ge=0, le=1)
+    nesterov: bool = False
+    schedule: Literal["inverse-time", "constant", "cosine"] = "inverse-time"
+    decay: float = Field(default=1e-6, ge=0, le=1)
+    warmup_epochs: float = Field(default=0.0, ge=0, le=1000)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    early_stopping: EarlyStopping | None = None
+    epoch_length: Literal["training set", "test set"] = "training set"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @property
+    def max_epochs(self) -> int:
+        """Epochs after which the run ends at the latest (unless `minutes` ends it before)."""
+        return self.early_stopping.max_epochs if self.early_stopping else self.epochs
+
+
+class RunSpec(Frozen):
+    """All of a run.  `name` is the catalogue entry it started from, or the user's own word."""
+
+    name: str = Field(default="custom", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    network: Network
+    data: Data = Data()
+    fit: Fit = Fit()
+
+    def to_json(self) -> str:
+        """The spec as indented JSON; `parse` gives back an equal spec."""
+        return self.model_dump_json(indent=2)
+
+    def replace(self, changes: Mapping[str, Any] | None = None) -> RunSpec:
+        """A new, validated spec with dotted fields set, as in {"fit.seed": 1}.
+
+        Raises `SpecError` for an unknown field or an impossible value.
+        """
+        tree = self.model_dump(mode="json")
+        for path, value in (changes or {}).items():
+            set_field(tree, path, value)
+        return parse(tree)
+
+
+# --- Reading, changing and comparing specs ---------------------------------------------------
+
+
+def parse(source: str | bytes | Mapping[str, Any]) -> RunSpec:
+    """A `RunSpec` from JSON text or a tree of dictionaries; raises `SpecError`."""
+    try:
+        tree = json.loads(source) if isinstance(source, str | bytes) else source
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"The spec is not valid JSON: {error}") from None
+    if not isinstance(tree, Mapping):
+        raise SpecError(f"A spec is a JSON object with the keys {', '.join(RunSpec.model_fields)}.")
+    try:
+        return RunSpec.model_validate(tree)
+    except ValidationError as error:
+        raise SpecError(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """The first problem of a validation error as a sentence with field, value and rule."""
+    problem = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in problem["loc"] if part not in _BLOCK_KINDS) or "spec"
+    value, rule, kind = problem.get("input"), problem["msg"], problem["type"]
+    if kind == "extra_forbidden":
+        owner, _, key = where.rpartition(".")
+        return f"{where} is not a field of a spec: {owner or 'the spec'} has no key {key!r}."
+    if kind == "missing":
+        return f"{where} is missing."
+    if kind == "value_error":
+        rule = rule.removeprefix("Value error, ")
+        if isinstance(value, Mapping | BaseModel):  # a rule over several fields: its text begins with the field
+            return f"{where}.{rule}."
+    return f"{where} = {_short(value)} is not possible: {rule[:1].lower() + rule[1:]}."
+
+
+_BLOCK_KINDS = ("conv", "pool", "flatten", "global_pool", "dense")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def set_field(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Set the dotted `path` of a spec tree (as from `model_dump`) to `value`, in place.
+
+    Lists take an index: "network.blocks.0.filters".  Raises `SpecError` for an unknown path.
+    """
+    node: Any = tree
+    parts = path.split(".")
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        here = ".".join(parts[:depth]) or "the spec"
+        if isinstance(node, list):
+            if not part.isdigit() or int(part) >= len(node):
+                raise SpecError(f"{path} is not a field: {here} has the places 0 to {len(node) - 1}.")
+            if last:
+                node[int(part)] = value
+            else:
+                node = node[int(part)]
+        elif isinstance(node, dict):
+            if part not in node:
+                raise SpecError(f"{path} is not a field: {here} has {', '.join(node)}.")
+            if last:
+                node[part] = value
+            else:
+                if node[part] is None and part == "early_stopping":
+                    node[part] = EarlyStopping().model_dump(mode="json")
+                node = node[part]
+        else:
+            raise SpecError(f"{path} is not a field: {here} is a single value.")
+
+
+def flatten(spec: RunSpec) -> dict[str, Any]:
+    """Every leaf of the spec under its dotted path; tuples of plain values stay whole."""
+
+    def walk(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(node, dict):
+            for key, child in node.items():
+                yield from walk(f"{prefix}.{key}" if prefix else key, child)
+        elif isinstance(node, list) and any(isinstance(child, dict) for child in node):
+            for index, child in enumerate(node):
+                yield from walk(f"{prefix}.{index}", child)
+        else:
+            yield prefix, node
+
+    return dict(walk("", spec.model_dump(mode="json")))
+
+
+def difference(a: RunSpec, b: RunSpec) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two specs differ, as {path: (value in a, value in b)}; absent is None."""
+    left, right = flatten(a), flatten(b)
+    paths = [*left, *(path for path in right if path not in left)]
+    return {p: (left.get(p), right.get(p)) for p in paths if left.get(p) != right.get(p)}

@@ -1,0 +1,246 @@
+"""The toggles: every choice a person can switch, each defined once.
+
+The app's switches, the command line's options, the address of a design and the table in
+the documentation all derive from `TOGGLES`.  A toggle is one field of the spec, under a
+short key that is also its name in addresses and on the command line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from training import catalogue
+from training.spec import EarlyStopping, RunSpec, SpecError, flatten
+
+FROM = "from"  # the query key that names the catalogue entry a design starts from
+
+
+@dataclass(frozen=True)
+class Toggle:
+    """One choice.  `kind` says how it is shown:
+
+    switch   `off` or `on`, any two values of the field
+    choice   one of `options`
+    slider   a number from `low` to `high` in steps of `step`
+    number   a number typed in, from `low` to `high`
+    rates    one dropout rate for each place of the network; switched on with the entry's own rates
+    """
+
+    key: str
+    path: str  # dotted path of the spec field
+    label: str
+    help: str  # one line: what it does and why
+    group: str
+    kind: str
+    off: Any = None
+    on: Any = None
+    options: tuple[Any, ...] = ()
+    low: float = 0
+    high: float = 1
+    step: float = 1
+
+    def read(self, spec: RunSpec) -> Any:
+        """The field's value in `spec`, as plain JSON types."""
+        node: Any = spec
+        for part in self.path.split("."):
+            node = getattr(node, part)
+        return (
+            node.model_dump(mode="json")
+            if hasattr(node, "model_dump")
+            else list(node)
+            if isinstance(node, tuple)
+            else node
+        )
+
+    def is_on(self, spec: RunSpec) -> bool:
+        """Whether the toggle is anything but off."""
+        return self.read(spec) != (self.off if self.kind != "rates" else [])
+
+    def write(self, spec: RunSpec, value: Any) -> RunSpec:
+        """`spec` with this toggle set; raises `SpecError` where that is impossible."""
+        return spec.replace({self.path: value})
+
+    def to_text(self, value: Any) -> str:
+        """The value as written in an address and on the command line."""
+        if self.kind == "switch":
+            return (
+                "on" if value == self.on else "off" if value == self.off else json.dumps(value, separators=(",", ":"))
+            )
+        if self.kind == "rates":
+            return ",".join(f"{rate:g}" for rate in value) or "off"
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    def from_text(self, text: str, spec: RunSpec | None = None) -> Any:
+        """The value that `text` stands for; raises `SpecError` if it stands for none.
+
+        `spec` is the design to be changed: "on" of the dropout means its entry's own rates.
+        """
+        text = text.strip()
+        if self.kind == "switch":
+            if text in ("on", "off"):
+                return self.on if text == "on" else self.off
+            if text.startswith("{"):
+                try:
+                    return json.loads(text)
+                except ValueError:
+                    pass
+            raise SpecError(f"{self.key} = {text!r} is not possible: it is on or off.")
+        if self.kind == "choice":
+            by_text = {self.to_text(option): option for option in self.options}
+            if text not in by_text:
+                raise SpecError(f"{self.key} = {text!r} is not possible: it is one of {', '.join(by_text)}.")
+            return by_text[text]
+        if self.kind == "rates":
+            if text == "off":
+                return []
+            if text == "on":
+                return default_rates(spec) if spec else []
+            try:
+                return [float(rate) for rate in text.split(",")]
+            except ValueError:
+                raise SpecError(
+                    f"{self.key} = {text!r} is not possible: give rates such as 0.1,0.1,0.25, or off."
+                ) from None
+        try:
+            return int(text) if isinstance(self.step, int) else float(text)
+        except ValueError:
+            kind = "a whole number" if isinstance(self.step, int) else "a number"
+            raise SpecError(f"{self.key} = {text!r} is not possible: it is {kind}.") from None
+
+
+TOGGLES: tuple[Toggle, ...] = (
+    Toggle("normalization", "data.normalization", "Normalization",
+           "Centre and scale each colour channel by the training pictures' mean and deviation; off, pixels are only "
+           "divided by 255.", "Data", "switch", "off", "featurewise"),
+    Toggle("width_shift", "data.augmentation.width_shift", "Shift sideways",
+           "Move the picture left or right by up to this share of its width. The report: 0.05.",
+           "Augmentation", "slider", 0.0, 0.05, high=0.5, step=0.05),
+    Toggle("height_shift", "data.augmentation.height_shift", "Shift up and down",
+           "Move the picture up or down by up to this share of its height. The report: 0.1.",
+           "Augmentation", "slider", 0.0, 0.1, high=0.5, step=0.05),
+    Toggle("zoom", "data.augmentation.zoom", "Zoom",
+           "Stretch or shrink by up to this share, each axis apart. The report: 0.2.",
+           "Augmentation", "slider", 0.0, 0.2, high=0.9, step=0.05),
+    Toggle("horizontal_flip", "data.augmentation.horizontal_flip", "Flip left and right",
+           "Mirror half of the pictures: most things look as true in a mirror.", "Augmentation", "switch", False, True),
+    Toggle("rotation", "data.augmentation.rotation", "Rotate",
+           "Turn by up to this many degrees either way. The report tried it and rejected it.",
+           "Augmentation", "slider", 0.0, 15.0, high=180, step=5.0),
+    Toggle("vertical_flip", "data.augmentation.vertical_flip", "Flip upside down",
+           "Turn half of the pictures on their head. The report tried it and rejected it.",
+           "Augmentation", "switch", False, True),
+    Toggle("batch_norm", "network.batch_norm", "Batch normalization",
+           "Normalize each layer's outputs over the batch before the activation: faster, steadier training. "
+           "'convolutions' leaves the dense layers out.",
+           "Network", "choice", "off", "all", options=("off", "convolutions", "all")),
+    Toggle("dropout", "network.dropout", "Dropout",
+           "Silence this share of the values at random in training, so that no unit relies on another.",
+           "Network", "rates", [], None, high=0.9, step=0.05),
+    Toggle("pooling", "network.pooling", "Pooling",
+           "Shrink each 2x2 to its maximum (the strongest answer) or its average (all of them).",
+           "Network", "choice", "max", "average", options=("max", "average")),
+    Toggle("split_5x5", "network.split_5x5", "Each 5x5 as two 3x3",
+           "The same field of view with one more activation between; fewer operations only where channels are equal.",
+           "Network", "switch", False, True),
+    Toggle("bottleneck", "network.bottleneck", "1x1 bottlenecks",
+           "Squeeze to a quarter of the channels before each 3x3 that 128 channels or more enter: far fewer operations.",
+           "Network", "switch", False, True),
+    Toggle("depth", "network.depth", "Depth",
+           "How many convolutions stand in each place of one: more layers see more and cost more.",
+           "Network", "slider", 1, 2, low=1, high=4, step=1),
+    Toggle("width", "network.width", "Width",
+           "Multiply the number of filters and units of every layer; operations grow with its square.",
+           "Network", "choice", 1.0, 2.0, options=(0.25, 0.5, 1.0, 1.5, 2.0)),
+    Toggle("early_stopping", "fit.early_stopping", "Early stopping",
+           "Stop after 20 epochs without a lower validation loss and keep the best weights, instead of a fixed number.",
+           "Fit", "switch", None, EarlyStopping().model_dump(mode="json")),
+    Toggle("learning_rate", "fit.learning_rate", "Learning rate",
+           "The size of each step. The report tried 0.1 to 0.001 and kept 0.01.",
+           "Fit", "choice", 0.01, 0.1, options=(0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)),
+    Toggle("momentum", "fit.momentum", "Momentum",
+           "How much of the last step carries on into the next. The report: 0.5 much worse, 0.9 kept, 1 unstable.",
+           "Fit", "choice", 0.9, 0.5, options=(0.0, 0.5, 0.8, 0.9, 0.95, 1.0)),
+    Toggle("epochs", "fit.epochs", "Epochs",
+           "How often every training picture is seen, where early stopping does not decide.",
+           "Fit", "number", 27, 27, low=1, high=1000, step=1),
+    Toggle("batch_size", "fit.batch_size", "Batch size",
+           "Pictures per step: the gradient is their mean.",
+           "Fit", "choice", 64, 128, options=(16, 32, 64, 128, 256)),
+    Toggle("schedule", "fit.schedule", "Learning-rate schedule",
+           "inverse-time hardly falls (the report's decay 1e-6); cosine falls to 0 by the last epoch.",
+           "Fit", "choice", "inverse-time", "cosine", options=("inverse-time", "constant", "cosine")),
+    Toggle("label_smoothing", "fit.label_smoothing", "Label smoothing",
+           "Ask for a little less than certainty, which keeps the network's confidence honest.",
+           "Fit", "slider", 0.0, 0.1, high=0.5, step=0.05),
+    Toggle("epoch_length", "fit.epoch_length", "Steps in an epoch",
+           "The report's formula, read literally, counts the test set (35 steps of 64), read kindly the training set (176).",
+           "Fit", "choice", "training set", "test set", options=("training set", "test set")),
+    Toggle("validation", "data.validation", "Validation pictures",
+           "A fixed tenth of every class, unchanged; or, as the report's program did, the first tenth, augmented too.",
+           "Data", "choice", "stratified", "ordered", options=("stratified", "ordered")),
+)  # fmt: skip
+
+BY_KEY = {toggle.key: toggle for toggle in TOGGLES}
+GROUPS = tuple(dict.fromkeys(toggle.group for toggle in TOGGLES))
+
+
+def default_rates(spec: RunSpec) -> list[float]:
+    """The dropout rates with which `spec` switches dropout on.
+
+    Its catalogue entry's own, else those of the first descendant that has some with as many
+    places, else 0.25 everywhere.
+    """
+    places = spec.network.dropout_places
+    if spec.name in catalogue.names():
+        waiting = [catalogue.variant(spec.name)]
+        while waiting:
+            entry = waiting.pop(0)
+            rates = entry.spec.network.dropout
+            if rates and len(rates) == places:
+                return list(rates)
+            waiting += catalogue.children(entry.name)
+    return [0.25] * places
+
+
+def apply(spec: RunSpec, settings: Mapping[str, str]) -> RunSpec:
+    """`spec` with settings made, each {toggle key or dotted field: text}.
+
+    Raises `SpecError` for an unknown key or an impossible value.
+    """
+    changes: dict[str, Any] = {}
+    known = flatten(spec)
+    for key, text in settings.items():
+        if key in BY_KEY:
+            toggle = BY_KEY[key]
+            changes[toggle.path] = toggle.from_text(text, spec)
+        elif "." in key or key == "name":
+            try:
+                changes[key] = json.loads(text)
+            except ValueError:
+                changes[key] = text
+        else:
+            import difflib
+
+            near = difflib.get_close_matches(key, [*BY_KEY, *known], n=3) or list(BY_KEY)
+            raise SpecError(f"There is no setting {key!r}. Did you mean {', '.join(near)}?")
+    return spec.replace(changes)
+
+
+def to_query(spec: RunSpec) -> dict[str, str]:
+    """The design as address parameters: the entry it starts from and what differs from it."""
+    base = catalogue.variant(spec.name if spec.name in catalogue.names() else "basenet")
+    query = {FROM: base.name}
+    for toggle in TOGGLES:
+        value = toggle.read(spec)
+        if value != toggle.read(base.spec):
+            query[toggle.key] = toggle.to_text(value)
+    return query
+
+
+def from_query(query: Mapping[str, str]) -> RunSpec:
+    """The design of an address; keys that are no toggle are passed over.  Raises `SpecError`."""
+    entry = catalogue.variant(query.get(FROM, "basenet"))
+    return apply(entry.spec, {key: text for key, text in query.items() if key in BY_KEY})
