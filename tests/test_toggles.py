@@ -1,0 +1,80 @@
+"""Toggles: each is one field, and a design survives its address."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training import catalogue, toggles
+from training.spec import SpecError
+
+
+@pytest.mark.parametrize("toggle", toggles.TOGGLES, ids=lambda toggle: toggle.key)
+def test_switching_on_and_off(toggle):
+    spec = catalogue.load("basenet-bn-dropout")
+    on = toggles.default_rates(spec) if toggle.kind == "rates" else toggle.on
+    switched = toggle.write(toggle.write(spec, toggle.off), on)
+    assert toggle.read(switched) == on
+    assert toggle.from_text(toggle.to_text(on), spec) == on
+    assert toggle.from_text(toggle.to_text(toggle.off), spec) == toggle.off
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_every_entry_survives_its_address(name):
+    spec = catalogue.load(name)
+    assert toggles.to_query(spec) == {"from": name}
+    assert toggles.from_query({"from": name}) == spec
+
+
+VALUES = {
+    toggle.key: st.sampled_from(
+        toggle.options
+        or ((toggle.on, toggle.off) if toggle.kind == "switch" else (toggle.low, toggle.low + toggle.step, toggle.on))
+    )
+    for toggle in toggles.TOGGLES
+    if toggle.kind != "rates"
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from([n for n in catalogue.names() if n.startswith(("basenet", "final"))]),
+    st.fixed_dictionaries({}, optional=VALUES),
+)
+def test_every_design_survives_its_address(name, settings_):
+    spec = catalogue.load(name)
+    for key, value in settings_.items():
+        spec = toggles.BY_KEY[key].write(spec, value)
+    assert toggles.from_query(toggles.to_query(spec)) == spec
+
+
+def test_dropout_comes_with_the_entrys_rates():
+    assert toggles.default_rates(catalogue.load("basenet")) == [0.1, 0.1, 0.25]
+    assert toggles.default_rates(catalogue.load("final")) == [0.35, 0.35, 0.35, 0.55, 0.7]
+    assert list(toggles.apply(catalogue.load("basenet"), {"dropout": "on"}).network.dropout) == [0.1, 0.1, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "words"),
+    [
+        ("pool", "max", "pooling"),
+        ("pooling", "min", "max, average"),
+        ("dropout", "much", "0.1,0.1,0.25"),
+        ("dropout", "0.1,2,0.1", "less than 1"),
+        ("zoom", "near", "a number"),
+        ("depth", "1.5", "a whole number"),
+        ("normalization", "{", "on or off"),
+        ("zoom", "7", "less than 1"),
+    ],
+)
+def test_wrong_settings_get_a_sentence(key, text, words):
+    with pytest.raises(SpecError, match=words):
+        toggles.apply(catalogue.load("basenet"), {key: text})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from([*toggles.BY_KEY, "from", "present", "x"]), st.text()))
+def test_any_address_is_a_design_or_a_sentence(query):
+    try:
+        toggles.from_query(query)
+    except SpecError as error:
+        assert str(error)
