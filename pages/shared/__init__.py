@@ -1,0 +1,1 @@
+"""What the pages share: look, text, charts, controls, present mode.  No machine learning here."""

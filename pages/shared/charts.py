@@ -1,0 +1,172 @@
+"""Charts as plain Vega-Lite: dictionaries in, no Altair and no data frames, so a redraw takes milliseconds.
+
+Training is orange and dashed, validation blue and solid: told apart in light, in dark, in
+print and by the colour-blind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import present, style
+
+Row = Mapping[str, Any]
+
+
+def show(spec: dict[str, Any], key: str | None = None, alt: str | None = None) -> None:
+    """Draw a Vega-Lite spec across the width of its container; larger type in present mode."""
+    spec = {"autosize": {"type": "fit", "contains": "padding"}, **spec}
+    if present.is_on():
+        big = {"labelFontSize": 20, "titleFontSize": 22}
+        spec["config"] = {**spec.get("config", {}), "axis": big, "legend": big, "title": {"fontSize": 24}}
+    st.vega_lite_chart(spec=spec, width="stretch", key=key, alt=alt)
+
+
+def curves(history: Iterable[Row], height: int = 300, keys: tuple[str, str] = ("curve-loss", "curve-accuracy")) -> None:
+    """A run's curves, side by side: loss left, accuracy right, training against validation.
+
+    `history` holds the lines of history.jsonl: epochs carry both, in-epoch steps training only.
+    """
+    rows = list(history)
+    left, right = st.columns(2)
+    with left:
+        show(curve(rows, "loss", height), key=keys[0], alt="Loss by epoch, training and validation")
+    with right:
+        show(curve(rows, "accuracy", height), key=keys[1], alt="Accuracy by epoch, training and validation")
+
+
+def curve(history: Sequence[Row], measure: str, height: int = 300) -> dict[str, Any]:
+    """One chart of `measure` ("loss" or "accuracy") by epoch for one run."""
+    epochs = [row for row in history if row.get("kind", "epoch") == "epoch"]
+    steps = [row for row in history if row.get("kind") == "step"]
+    values = [{"epoch": row["epoch"], "value": row.get(f"val_{measure}"), "part": "validation"} for row in epochs]
+    # The finer in-epoch means show a first epoch live; after it, the epochs' own means are the honest curve.
+    source = epochs if len(epochs) >= 3 else sorted([*steps, *epochs], key=lambda row: row["epoch"])
+    values += [{"epoch": row["epoch"], "value": row.get(measure), "part": "training"} for row in source]
+    values = [row for row in values if row["value"] is not None]
+    color = {
+        "field": "part",
+        "type": "nominal",
+        "scale": {"domain": ["training", "validation"], "range": [style.TRAINING, style.VALIDATION]},
+        "legend": {"orient": "top", "title": None},
+    }
+    dash = {
+        "field": "part",
+        "type": "nominal",
+        "scale": {"domain": ["training", "validation"], "range": [[5, 4], [1, 0]]},
+        "legend": None,
+    }
+    return _lines(values, measure, height, color, {"strokeDash": dash}, points=len(epochs) <= 30)
+
+
+def overlay(runs: Mapping[str, Sequence[Row]], measure: str, height: int = 340) -> dict[str, Any]:
+    """Validation curves of several runs over each other, {run's title: history}, training faint and dashed."""
+    names = list(runs)
+    values = [
+        {"epoch": row["epoch"], "value": row.get(field), "run": name, "part": part}
+        for name, history in runs.items()
+        for row in history
+        if row.get("kind", "epoch") == "epoch"
+        for field, part in ((measure, "training"), (f"val_{measure}", "validation"))
+        if row.get(field) is not None
+    ]
+    color = {
+        "field": "run",
+        "type": "nominal",
+        "scale": {"domain": names, "range": [style.SERIES[i % len(style.SERIES)] for i in range(len(names))]},
+        "legend": {"orient": "top", "title": None, "columns": 1, "labelLimit": 420},
+    }
+    scale = {"domain": ["training", "validation"]}
+    extra = {
+        "strokeDash": {
+            "field": "part",
+            "type": "nominal",
+            "scale": {**scale, "range": [[5, 4], [1, 0]]},
+            "legend": None,
+        },
+        "opacity": {"field": "part", "type": "nominal", "scale": {**scale, "range": [0.45, 1]}, "legend": None},
+    }
+    return _lines(values, measure, height, color, extra, points=False)
+
+
+def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[str, Any], extra: dict[str, Any],
+           points: bool) -> dict[str, Any]:  # fmt: skip
+    accuracy = measure == "accuracy"
+    axis = {"title": None, "format": ".0%"} if accuracy else {"title": None}
+    scale = {"domain": [0, 1]} if accuracy and not values else {"zero": False, "nice": True}
+    tooltip = [
+        {"field": name, "type": kind, **more}
+        for name, kind, more in (
+            ("run", "nominal", {}),
+            ("part", "nominal", {}),
+            ("epoch", "quantitative", {"format": ".2~f"}),
+            ("value", "quantitative", {"title": measure, "format": ".1%" if accuracy else ".4f"}),
+        )
+        if name != "run" or any("run" in row for row in values)
+    ]
+    return {
+        "title": {"text": measure.capitalize(), "anchor": "start"},
+        "height": height,
+        "data": {"values": values},
+        "mark": {
+            "type": "line",
+            "strokeWidth": 2.5,
+            "interpolate": "linear",
+            "point": {"size": 26} if points else False,
+        },
+        "encoding": {
+            "x": {
+                "field": "epoch",
+                "type": "quantitative",
+                "axis": {"title": "epoch", "tickMinStep": 1, "grid": False},
+            },
+            "y": {"field": "value", "type": "quantitative", "axis": axis, "scale": scale},
+            "color": color,
+            "tooltip": tooltip,
+            **extra,
+        },
+    }
+
+
+def bars(rows: Sequence[Row], label: str, value: str, color: str | None = None, height: int | None = None,
+         percent: bool = True) -> dict[str, Any]:  # fmt: skip
+    """Horizontal bars with the figure at their end; `rows` keep their order.  `color` is a colour, else blue."""
+    number = {"field": value, "type": "quantitative"}
+    form = ".1%" if percent else ".3s"
+    domain = {"domain": [0, 1]} if percent else {"zero": True}
+    return {
+        "height": height or 30 * max(1, len(rows)),
+        "data": {"values": [dict(row) for row in rows]},
+        "encoding": {
+            "y": {
+                "field": label,
+                "type": "nominal",
+                "sort": None,
+                "axis": {"title": None, "labelLimit": 220, "ticks": False, "domain": False},
+            },
+            "x": {**number, "scale": domain, "axis": None},
+        },
+        "layer": [
+            {
+                "mark": {
+                    "type": "bar",
+                    "cornerRadiusEnd": 3,
+                    "height": {"band": 0.7},
+                    "color": color or style.VALIDATION,
+                }
+            },
+            {
+                "mark": {
+                    "type": "text",
+                    "align": "left",
+                    "dx": 5,
+                    "fontSize": 22 if present.is_on() else 13,
+                    "color": style.MUTED,
+                },
+                "encoding": {"text": {**number, "format": form}},
+            },
+        ],
+    }

@@ -1,0 +1,82 @@
+"""Designs, addresses and names, as every page uses them.
+
+A design travels in the address (see `training.toggles`).  Streamlit drops the address's
+parameters on a page switch, so the session remembers the last design as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from pages.shared import present
+from training import catalogue, toggles
+from training.spec import RunSpec, SpecError
+
+_KEY = "design"
+
+
+def design() -> RunSpec:
+    """The design of the address, else the visit's last one, else `basenet`.
+
+    An impossible address gives its entry (or `basenet`) and shows the sentence that says why.
+    """
+    asked = design_query()
+    query = asked or st.session_state.get(_KEY) or {}
+    try:
+        return toggles.from_query(query)
+    except SpecError as error:
+        st.warning(f"The design in the address is not possible. {error}", icon=":material/link_off:")
+        name = query.get(toggles.FROM)
+        return catalogue.variant(name if name in catalogue.names() else "basenet").spec
+
+
+def design_query() -> dict[str, str]:
+    """The parameters of the address that describe a design."""
+    return {key: value for key, value in st.query_params.items() if key == toggles.FROM or key in toggles.BY_KEY}
+
+
+def remember(spec: RunSpec) -> None:
+    """Write the design into the address and the session."""
+    query = toggles.to_query(spec)
+    st.session_state[_KEY] = query
+    if design_query() != query:
+        others = {key: value for key, value in st.query_params.items() if key not in design_query()}
+        st.query_params.from_dict({**query, **others})
+
+
+def link(page: str, label: str, query: Mapping[str, str] | None = None, icon: str | None = None,
+         width: str = "content", help: str | None = None) -> None:  # fmt: skip
+    """A link to another page ("train"), with parameters, present mode kept."""
+    st.page_link(f"pages/{page}.py", label=label, icon=icon, width=width, help=help,
+                 query_params=present.query(dict(query or {})))  # type: ignore[arg-type]  # fmt: skip
+
+
+def go(page: str, query: Mapping[str, str] | None = None) -> None:
+    """Switch to another page at once, present mode kept."""
+    st.switch_page(f"pages/{page}.py", query_params=present.query(dict(query or {})))
+
+
+def changes(spec: RunSpec) -> list[str]:
+    """What differs from the catalogue entry the design started from: ["Pooling: average", ...]."""
+    base = base_of(spec).spec
+    return [
+        f"{toggle.label}: {toggle.to_text(toggle.read(spec))}"
+        for toggle in toggles.TOGGLES
+        if toggle.read(spec) != toggle.read(base)
+    ]
+
+
+def base_of(spec: RunSpec) -> catalogue.Variant:
+    """The catalogue entry a design started from (`basenet` where its name is a person's own word)."""
+    return catalogue.variant(spec.name if spec.name in catalogue.names() else "basenet")
+
+
+def title(spec: RunSpec, limit: int = 3) -> str:
+    """A design's or run's name for people: "basenet-bn", "basenet-bn (Pooling: average)"."""
+    parts = changes(spec) if spec.name in catalogue.names() else []
+    if not parts:
+        return spec.name
+    more = f", {len(parts) - limit} more" if len(parts) > limit else ""
+    return f"{spec.name} ({', '.join(parts[:limit])}{more})"

@@ -1,0 +1,28 @@
+"""Colours and the few CSS rules the app needs.  Light and dark come from .streamlit/config.toml.
+
+The hues are Okabe and Ito's, told apart by the colour-blind, shifted so that each has a
+contrast of at least 3:1 against both the white and the dark background.
+"""
+
+TRAINING = "#D9730D"  # orange, drawn dashed where it stands beside validation
+VALIDATION = "#2E86C1"  # blue, drawn solid
+SERIES = ("#2E86C1", "#D9730D", "#1E9E77", "#B8579B", "#8A7A12", "#6B6ECF", "#C0504D", "#5F7F8F")  # runs and models
+
+# One colour a kind of layer, in the network diagram and wherever layers are named.
+LAYER = {
+    "conv": "#2E86C1",
+    "pool": "#D9730D",
+    "dense": "#1E9E77",
+    "batch_norm": "#8E9AA6",
+    "activation": "#8E9AA6",
+    "dropout": "#B8579B",
+    "flatten": "#8E9AA6",
+    "global_pool": "#D9730D",
+    "softmax": "#1E9E77",
+}
+MUTED = "#8E9AA6"
+
+BASE_CSS = """
+.block-container, .stMainBlockContainer {max-width: 1240px; padding-top: 4.5rem; padding-bottom: 3rem;}
+@media (max-width: 640px) {.stMainBlockContainer {padding-left: 1rem; padding-right: 1rem;}}
+"""

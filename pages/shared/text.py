@@ -1,0 +1,68 @@
+"""Numbers as people read them: three significant digits, a unit, the same on every page."""
+
+from __future__ import annotations
+
+
+def count(value: float) -> str:
+    """950, 14.7 k, 3.08 M, 232 M, 1.2 G: three significant digits."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= 0.9995 * size:
+            return f"{_three(value / size)} {unit}"
+    return f"{value:,.0f}"
+
+
+def size(number: float) -> str:
+    """Bytes: 512 B, 58.9 kB, 12.3 MB (powers of 1000)."""
+    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= 0.9995 * one:
+            return f"{_three(number / one)} {unit}"
+    return f"{number:.0f} B"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.7932 -> "79.3 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def change(new: float, old: float) -> str:
+    """The relative change: "+26 %", "−53 %", "×15", "same"."""
+    if new == old:
+        return "same"
+    if not old:
+        return "new"
+    ratio = new / old
+    if ratio >= 3:
+        return f"×{_three(ratio) if ratio < 10 else f'{ratio:,.0f}'}"
+    text = f"{100 * (ratio - 1):+.0f} %" if abs(ratio - 1) >= 0.01 else f"{100 * (ratio - 1):+.1g} %"
+    return text.replace("-", "−")
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A difference with its sign and a true minus: "+3.1", "−0.4"."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """0.4 s, 12 s, 3 min 20 s, 1 h 05 min, 2 d 3 h."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 10 and rest:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    if not hours:
+        return f"{minutes} min"
+    days, hours_left = divmod(hours, 24)
+    return f"{days} d {hours_left} h" if days else f"{hours} h {minutes:02d} min"
+
+
+def plural(number: int, one: str, many: str | None = None) -> str:
+    """ "1 run", "3 runs"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _three(value: float) -> str:
+    magnitude = abs(value)
+    return f"{value:.0f}" if magnitude >= 99.95 else f"{value:.1f}" if magnitude >= 9.995 else f"{value:.2f}"
