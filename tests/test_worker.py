@@ -1,0 +1,175 @@
+"""The worker is started, asked, killed, stalled and abandoned for real; a small program without TensorFlow answers."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from training.worker import Worker, WorkerError
+
+PROGRAM = """
+    import os, sys, time
+    from pathlib import Path
+    from training.worker import serve
+
+    IDLE = float(sys.argv[1]) if len(sys.argv) > 1 else 60
+
+    def handlers():
+        print("a library's chatter on stdout")
+        return {
+            "echo": lambda fields, data: ({"got": fields, "pid": os.getpid()}, data[::-1]),
+            "sleep": lambda fields, data: (time.sleep(fields["seconds"]), ({}, b""))[1],
+            "die": lambda fields, data: os.kill(os.getpid(), 9),
+            "die once": die_once,
+            "wrong": lambda fields, data: 1 / 0,
+            "refuse": refuse,
+        }
+
+    def die_once(fields, data):
+        flag = Path(fields["flag"])
+        if not flag.exists():
+            flag.touch()
+            os.kill(os.getpid(), 9)
+        return {"survived": True}, b""
+
+    def refuse(fields, data):
+        raise LookupError("There is no model 'x'.")
+
+    serve(handlers, (LookupError,), IDLE)
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(textwrap.dedent(PROGRAM))
+    return str(path)
+
+
+@pytest.fixture
+def worker(program):
+    worker = Worker((program,), timeout=20)
+    yield worker
+    worker.close()
+
+
+def wait_for(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_plain_data_and_bytes_go_both_ways(worker):
+    fields, data = worker.request("echo", bytes(range(256)) * 5000, word="Ä", numbers=[1, 2.5, None])
+    assert fields["got"] == {"word": "Ä", "numbers": [1, 2.5, None]}
+    assert data == (bytes(range(256)) * 5000)[::-1]
+
+
+def test_it_starts_in_the_background_and_stays(worker):
+    assert worker.pid is None
+    before = time.monotonic()
+    worker.start()
+    assert time.monotonic() - before < 1
+    wait_for(lambda: worker.ready)
+    assert worker.request("echo")[0]["pid"] == worker.request("echo")[0]["pid"] == worker.pid
+
+
+def test_killed_between_requests_it_is_there_again(worker):
+    first = worker.request("echo")[0]["pid"]
+    os.kill(first, signal.SIGKILL)
+    assert worker.request("echo")[0]["pid"] != first
+
+
+def test_killed_in_the_middle_the_request_is_asked_again(worker):
+    first = worker.request("echo")[0]["pid"]
+    results = []
+    thread = threading.Thread(target=lambda: results.append(worker.request("sleep", seconds=1)))
+    thread.start()
+    time.sleep(0.3)
+    os.kill(first, signal.SIGKILL)
+    thread.join(15)
+    assert results == [({}, b"")] and worker.pid != first
+
+
+def test_a_request_that_kills_it_once_is_answered_and_one_that_always_does_is_a_sentence(worker, tmp_path):
+    assert worker.request("die once", flag=str(tmp_path / "flag"))[0] == {"survived": True}
+    with pytest.raises(WorkerError, match="ended twice"):
+        worker.request("die")
+    assert worker.request("echo")[0]["pid"] == worker.pid
+
+
+def test_one_that_stalls_is_ended_in_time(worker):
+    first = worker.request("echo")[0]["pid"]
+    before = time.monotonic()
+    with pytest.raises(WorkerError, match="within 1 seconds"):
+        worker.request("sleep", seconds=30, timeout=1)
+    assert time.monotonic() - before < 3
+    assert not psutil.pid_exists(first)
+    assert worker.request("echo")[0]["pid"] != first
+
+
+def test_errors_are_sentences_and_do_not_end_it(worker):
+    with pytest.raises(WorkerError, match="There is no model 'x'"):
+        worker.request("refuse")
+    with pytest.raises(WorkerError, match="ZeroDivisionError"):
+        worker.request("wrong")
+    assert worker.request("echo")[0]["pid"] == worker.pid
+
+
+def test_many_threads_each_get_their_own_answer(worker):
+    wrong = []
+
+    def ask(number):
+        if worker.request("echo", str(number).encode(), n=number)[1] != str(number).encode()[::-1]:
+            wrong.append(number)
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_it_leaves_when_idle_and_comes_back_when_asked(program):
+    worker = Worker((program, "0.5"))
+    first = worker.request("echo")[0]["pid"]
+    wait_for(lambda: worker.pid is None)
+    assert worker.request("echo")[0]["pid"] != first
+    worker.close()
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_it_does_not_outlive_an_app_that_is_killed(program, busy):
+    script = f"""
+import threading, time
+from training.worker import Worker
+worker = Worker(({program!r},))
+print(worker.request("echo")[0]["pid"], flush=True)
+if {busy}:
+    threading.Thread(target=lambda: worker.request("sleep", seconds=60), daemon=True).start()
+time.sleep(60)
+"""
+    root = Path(__file__).resolve().parent.parent
+    app = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=root)
+    pid = int(app.stdout.readline())
+    time.sleep(0.3)
+    assert psutil.pid_exists(pid)
+    app.kill()
+    app.wait()
+    app.stdout.close()
+    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
+
+
+def test_the_apps_end_imports_no_tensorflow():
+    code = "import sys, training.worker, training.pictures; sys.exit(any(m in sys.modules for m in ('tensorflow', 'keras')))"
+    root = Path(__file__).resolve().parent.parent
+    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
