@@ -1,0 +1,72 @@
+"""What every browser test asks of a page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage, Page
+
+PAGES = ("home", "design", "train", "compare", "classify")
+SHOTS = Path(__file__).resolve().parents[2] / "screenshots"
+
+
+def address(url: str, page: str) -> str:
+    """The address of a page of the app at `url`."""
+    return url + "/" if page == "home" else f"{url}/{page}"
+
+
+def errors_of(page: Page, errors: list[str]) -> None:
+    """Collect what `page` writes to the console as an error.
+
+    Opened below its root (/design), Streamlit's own client first asks for its server there
+    (/design/_stcore/health), is told 404 and finds it at the root: that is no error of ours.
+    """
+
+    def note(message: ConsoleMessage) -> None:
+        source = message.location.get("url", "")
+        searching = "404" in message.text and re.search(r"//[^/]+/[a-z]+/_stcore/", source)
+        if message.type == "error" and not searching:
+            errors.append(f"{message.text} ({source})")
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+
+
+def settle(page: Page, timeout: float = 30) -> None:
+    """Wait until the app has drawn the page and its script rests."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=timeout * 1000)
+    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=timeout * 1000)
+
+
+def shown_error(page: Page) -> str:
+    """The text of an exception that Streamlit shows on the page, or nothing."""
+    return " ".join(page.locator("[data-testid=stException]").all_inner_texts())
+
+
+def overflow(page: Page) -> int:
+    """Pixels by which the page is wider than the window."""
+    return page.evaluate(
+        """() => {
+            const main = document.querySelector('[data-testid=stMain]') ?? document.documentElement;
+            return Math.max(document.documentElement.scrollWidth - window.innerWidth, main.scrollWidth - main.clientWidth);
+        }"""
+    )
+
+
+def shot(page: Page, name: str) -> Path:
+    """Save the page as screenshots/NAME.png, whole where it is longer than the window."""
+    SHOTS.mkdir(exist_ok=True)
+    path = SHOTS / f"{re.sub(r'[^a-z0-9-]+', '-', name.lower())}.png"
+    height = page.evaluate("() => document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0")
+    size = page.viewport_size
+    if size and height > size["height"]:  # Streamlit scrolls inside the window, so the window must grow
+        page.set_viewport_size({"width": size["width"], "height": min(height + 80, 6000)})
+        page.wait_for_timeout(300)
+        page.screenshot(path=path)
+        page.set_viewport_size(size)
+    else:
+        page.screenshot(path=path)
+    return path
