@@ -13,5 +13,5 @@ def start() -> None:
 
 
 def _imports() -> None:
-    import pandas
+    import pandas  # noqa: F401
     import pyarrow  # noqa: F401
