@@ -1,0 +1,44 @@
+"""The results table comes from stored cards and from nothing else."""
+
+import json
+
+import pytest
+
+from training import catalogue, results
+
+
+def store(folder, name, seed, accuracy, test=True):
+    place = folder / name / (f"seed-{seed}" if seed else "")
+    place.mkdir(parents=True, exist_ok=True)
+    spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
+    figures = {"epochs": 27, "test": {"loss": 1.0, "accuracy": accuracy} if test else None}
+    data = {"title": "CIFAR-100, first 25 classes", "origin": "exact pixels"}
+    card = {"spec": spec, "data": data, "figures": figures, "wall_seconds": 120.0, "precision": "float32"}
+    (place / "card.json").write_text(json.dumps(card))
+
+
+def test_mean_deviation_and_effect(tmp_path):
+    for seed, (parent, child) in enumerate([(0.40, 0.50), (0.42, 0.51), (0.41, 0.52)]):
+        store(tmp_path, "basenet", seed, parent)
+        store(tmp_path, "basenet-norm", seed, child)
+    rows = {row.name: row for row in results.rows(tmp_path)}
+    assert list(rows) == catalogue.names()
+    row = rows["basenet-norm"]
+    assert row.accuracy.mean == pytest.approx(0.51) and row.accuracy.deviation == pytest.approx(0.01)
+    assert row.seeds == (0, 1, 2)
+    # Welch: 0.10 ± 2.776 * sqrt(2 * 0.01² / 3), 4 degrees of freedom
+    assert row.effect.difference == pytest.approx(0.10)
+    assert row.effect.high - row.effect.difference == pytest.approx(2.776 * 0.01 * (2 / 3) ** 0.5, rel=1e-3)
+    assert rows["final"].accuracy is None and rows["final"].effect is None
+
+
+def test_one_seed_says_so_and_unevaluated_or_broken_cards_are_no_figures(tmp_path):
+    store(tmp_path, "basenet", 0, 0.4)
+    store(tmp_path, "basenet", 1, 0.9, test=False)
+    (tmp_path / "basenet" / "seed-2").mkdir()
+    (tmp_path / "basenet" / "seed-2" / "card.json").write_text('{"figures": ')
+    row = results.rows(tmp_path)[0]
+    assert row.seeds == (0,) and row.accuracy.mean == 0.4 and row.accuracy.deviation is None
+    text = results.to_markdown(results.rows(tmp_path))
+    assert "0.4000 (one seed)" in text and "not trained yet" in text and "0.4412" in text
+    json.dumps(results.to_json(results.rows(tmp_path)))

@@ -1,0 +1,171 @@
+"""The results table: the report's figures beside ours, from the cards of stored runs.
+
+`models/NAME/card.json` is the run that ships, `models/NAME/seed-K/card.json` are the other
+seeds of the same spec.  Nothing is computed anew and nothing typed in: a figure that no
+card holds is missing from the table.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from math import sqrt
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from training import catalogue
+from training.describe import describe
+from training.paths import models_dir
+
+# Two-sided 95 % quantiles of Student's t by degrees of freedom.
+_T95 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Mean and sample standard deviation (None for one run) over `n` runs."""
+
+    mean: float
+    deviation: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: list[float]) -> Figure | None:
+        return cls(mean(values), stdev(values) if len(values) > 1 else None, len(values)) if values else None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f}" + (f" ± {self.deviation:.4f}" if self.deviation is not None else " (one seed)")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Difference of two mean accuracies; the interval (95 %, Welch's t) needs two seeds on both sides."""
+
+    difference: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        text = f"{100 * self.difference:+.1f}"
+        return text if self.low is None else f"{text} [{100 * self.low:+.1f}, {100 * (self.high or 0):+.1f}]"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant on one data set."""
+
+    name: str
+    title: str
+    data: str  # the data set's title and, where the pictures are not the originals, what they are
+    parent: str | None
+    report_loss: float | None
+    report_accuracy: float | None
+    report_epochs: int | None
+    loss: Figure | None
+    accuracy: Figure | None
+    seeds: tuple[int, ...]
+    epochs: Figure | None
+    minutes: Figure | None
+    parameters: int
+    macs: int
+    precision: str
+    effect: Effect | None  # test accuracy against the parent's, same data
+
+
+def cards(name: str, directory: Path | None = None) -> list[dict[str, Any]]:
+    """The cards of every stored seed of a variant whose test set was evaluated, shipped one first."""
+    folder = (directory or models_dir()) / name
+    found = []
+    for path in [folder / "card.json", *sorted(folder.glob("seed-*/card.json"))]:
+        try:
+            card = json.loads(path.read_text(encoding="utf-8"))
+            if card["figures"]["test"]:
+                found.append(card)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # no such seed, or a card that is being written or was damaged: not a figure
+    return found
+
+
+def effect(child: list[float], parent: list[float]) -> Effect | None:
+    """Mean of `child` minus mean of `parent` with Welch's 95 % interval."""
+    if not child or not parent:
+        return None
+    difference = mean(child) - mean(parent)
+    if min(len(child), len(parent)) < 2:
+        return Effect(difference, None, None)
+    parts = [stdev(values) ** 2 / len(values) for values in (child, parent)]
+    if not sum(parts):
+        return Effect(difference, difference, difference)
+    freedom = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, (child, parent), strict=True))
+    half = _T95.get(max(1, int(freedom)), 1.96) * sqrt(sum(parts))
+    return Effect(difference, difference - half, difference + half)
+
+
+def rows(directory: Path | None = None) -> list[Row]:
+    """Every entry of the catalogue, in its order, trained or not."""
+    accuracies = {
+        entry.name: [card["figures"]["test"]["accuracy"] for card in cards(entry.name, directory)]
+        for entry in catalogue.variants()
+    }
+    table = []
+    for entry in catalogue.variants():
+        found = cards(entry.name, directory)
+        network = describe(entry.spec.network)
+        tests = [card["figures"]["test"] for card in found]
+        data = {f"{card['data']['title']}, {card['data']['origin']}" for card in found}
+        table.append(
+            Row(
+                name=entry.name,
+                title=entry.title,
+                data=" / ".join(sorted(data)),
+                parent=entry.parent,
+                report_loss=entry.report.loss,
+                report_accuracy=entry.report.accuracy,
+                report_epochs=entry.report.epochs,
+                loss=Figure.of([test["loss"] for test in tests]),
+                accuracy=Figure.of([test["accuracy"] for test in tests]),
+                seeds=tuple(card["spec"]["fit"]["seed"] for card in found),
+                epochs=Figure.of([card["figures"]["epochs"] for card in found]),
+                minutes=Figure.of([card["wall_seconds"] / 60 for card in found]),
+                parameters=network.params,
+                macs=network.macs,
+                precision=" / ".join(sorted({card["precision"] for card in found})),
+                effect=effect(accuracies[entry.name], accuracies.get(entry.parent or "", [])),
+            )
+        )
+    return table
+
+
+def to_json(table: list[Row]) -> dict[str, Any]:
+    """The table as one JSON object, for `results --json`."""
+    return {"rows": [asdict(row) for row in table]}
+
+
+_COLUMNS = (
+    "variant", "report loss", "report accuracy", "test loss", "test accuracy", "seeds", "epochs", "minutes",
+    "parameters", "M multiply-adds", "effect on parent, points",
+)  # fmt: skip
+
+
+def to_markdown(table: list[Row]) -> str:
+    """The table as Markdown, with the data named under it; a variant without a stored run says so."""
+    lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
+    blank = "–"
+    for row in table:
+        cells = [
+            f"`{row.name}` {row.title}",
+            blank if row.report_loss is None else f"{row.report_loss:.4f}",
+            blank if row.report_accuracy is None else f"{row.report_accuracy:.4f}",
+            str(row.loss) if row.loss else "not trained yet",
+            str(row.accuracy) if row.accuracy else blank,
+            str(len(row.seeds)) if row.seeds else blank,
+            f"{row.epochs.mean:.0f}" if row.epochs else blank,
+            f"{row.minutes.mean:.1f}" if row.minutes else blank,
+            f"{row.parameters:,}",
+            f"{row.macs / 1e6:.2f}",
+            str(row.effect) if row.effect else blank,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    named = dict.fromkeys(row.data for row in table if row.data)
+    return "\n".join([*lines, "", *(f"Data: {name}." for name in named)])
