@@ -1,0 +1,109 @@
+"""Augmentation and normalization in plain numpy: the reference, and the app's preview.
+
+One picture at a time and written for clearness; `training.augment` is the fast version.
+The semantics are those of Keras's `ImageDataGenerator` (`get_random_transform`,
+`apply_affine_transform` with fill_mode="nearest" and interpolation_order=1):
+
+- one affine map takes output to input coordinates, about the picture's centre (n - 1) / 2:
+  first zoom, then shift, then rotation;
+- zoom z draws a factor from [1 - z, 1 + z] for each axis apart; a factor above 1 shrinks;
+- a shift of s moves by a uniform share in [-s, s] of the height or width, in sub-pixels;
+- values between pixels are bilinear, values outside repeat the border;
+- flips come last, each with probability 1/2.
+
+One difference: Keras since 2019 (keras-preprocessing 1.1.1) exchanges the axes of its
+matrix, so that its `width_shift_range` moves up and down.  Here `width_shift` moves sideways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.spec import Augmentation
+
+DRAWS = 7
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What happens to one picture.  Shifts in pixels, rotation in radians."""
+
+    rotation: float
+    down: float
+    right: float
+    zoom_y: float
+    zoom_x: float
+    flip_horizontal: bool
+    flip_vertical: bool
+
+
+def parameters(augmentation: Augmentation, draws: np.ndarray, height: int, width: int) -> Parameters:
+    """The parameters for seven uniform `draws` in [0, 1)."""
+    a, signed = augmentation, 2 * np.asarray(draws, np.float64) - 1
+    return Parameters(
+        rotation=np.deg2rad(a.rotation) * signed[0],
+        down=a.height_shift * height * signed[1],
+        right=a.width_shift * width * signed[2],
+        zoom_y=1 + a.zoom * signed[3],
+        zoom_x=1 + a.zoom * signed[4],
+        flip_horizontal=bool(a.horizontal_flip and draws[5] < 0.5),
+        flip_vertical=bool(a.vertical_flip and draws[6] < 0.5),
+    )
+
+
+def transform(image: np.ndarray, p: Parameters) -> np.ndarray:
+    """One picture (height, width, channels) changed as `p` says; float64."""
+    height, width = image.shape[:2]
+    center = np.array([(height - 1) / 2, (width - 1) / 2])
+    zoom = np.diag([p.zoom_y, p.zoom_x])
+    cos, sin = np.cos(p.rotation), np.sin(p.rotation)
+    rotate = np.array([[cos, sin], [-sin, cos]])
+    grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), -1)
+    place = ((grid - center) @ zoom.T + [p.down, p.right]) @ rotate.T + center
+    out = bilinear(np.asarray(image, np.float64), place[..., 0], place[..., 1])
+    if p.flip_horizontal:
+        out = out[:, ::-1]
+    return out[::-1] if p.flip_vertical else out
+
+
+def bilinear(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """`image` sampled at the positions y, x, each (height, width), the border repeated."""
+    y, x = np.clip(y, 0, image.shape[0] - 1), np.clip(x, 0, image.shape[1] - 1)
+    top, left = np.floor(y).astype(int), np.floor(x).astype(int)
+    bottom, far = np.minimum(top + 1, image.shape[0] - 1), np.minimum(left + 1, image.shape[1] - 1)
+    down, right = (y - top)[..., None], (x - left)[..., None]
+    upper = image[top, left] * (1 - right) + image[top, far] * right
+    lower = image[bottom, left] * (1 - right) + image[bottom, far] * right
+    return upper * (1 - down) + lower * down
+
+
+def augment(images: np.ndarray, augmentation: Augmentation, seed: int) -> np.ndarray:
+    """Pictures, uint8 (n, height, width, channels), changed at random; rounded to uint8."""
+    random = np.random.default_rng(seed)
+    height, width = images.shape[1:3]
+    changed = [transform(image, parameters(augmentation, random.random(DRAWS), height, width)) for image in images]
+    return np.rint(changed).astype(np.uint8)
+
+
+def statistics(images: np.ndarray, normalization: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation by which pixels are normalized, float32 (channels,), in pixel units.
+
+    "featurewise": of each channel over all `images`, uint8 (n, height, width, channels);
+    "off": 0 and 255, so that pixels become x / 255.
+    """
+    channels = images.shape[-1]
+    if normalization == "off":
+        return np.zeros(channels, np.float32), np.full(channels, 255, np.float32)
+    # From a histogram of the 256 values: exact, and no copy of the pictures in floats.
+    values = np.arange(256, dtype=np.float64)
+    counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(channels)], 1)
+    mean = values @ counts / counts.sum(0)
+    variance = values**2 @ counts / counts.sum(0) - mean**2
+    return mean.astype(np.float32), np.sqrt(np.maximum(variance, 1e-12)).astype(np.float32)
+
+
+def normalize(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """(images - mean) / std as float32: what the network sees."""
+    return (images.astype(np.float32) - mean) / std

@@ -1,0 +1,301 @@
+"""The training loop on the device: many steps a call, nothing but indices from the host.
+
+The training pictures lie on the device once, as uint8.  A call of `Engine.train` runs
+several steps inside one graph: gather the batch, augment, normalize, forward, backward,
+update.  Every random number is a function of (seed, global step), so that a run that was
+interrupted and restored ends with the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training import model as networks
+from training.augment import augment
+from training.augment_reference import statistics
+from training.describe import expand
+from training.schedule import learning_rate
+from training.spec import RunSpec
+
+if TYPE_CHECKING:
+    from training.data import Dataset
+
+EVALUATION_BATCH = 250
+AUGMENT_STREAM, DROPOUT_STREAM, ORDER_STREAM, VALIDATION_STREAM = range(4)
+
+
+class Engine:
+    """Trains the network of `spec` on `dataset`.
+
+    Epochs and steps count from 0.  `epoch_length` "training set" makes an epoch as many steps as cover the
+    training pictures; "test set" the report's literal formula, int(2500 * 0.9 / batch), 35 steps of 64, scaled to
+    data sets of other sizes as a fifth of the training pictures.  Either way batches run through one random order
+    of all pictures after the other; the last batch of an order is filled from its beginning, so that every batch
+    is whole.
+    """
+
+    def __init__(self, spec: RunSpec, dataset: Dataset):
+        import tensorflow as tf
+
+        self.spec, fit = spec, spec.fit
+        images = np.asarray(dataset.images)
+        self._pictures = images.dtype == np.uint8 and images.ndim == 4
+        if images.shape[1:] != tuple(spec.network.input_shape):
+            raise ValueError(
+                f"The network takes {spec.network.input_shape} and the pictures of {dataset.name} are "
+                f"{images.shape[1:]}; set network.input_shape to theirs."
+            )
+        if len(dataset.class_names) > spec.network.classes:
+            raise ValueError(
+                f"The network has {spec.network.classes} classes and {dataset.name} {len(dataset.class_names)}; "
+                "set network.classes to that."
+            )
+        self.mean, self.std = (
+            statistics(images, spec.data.normalization)
+            if self._pictures
+            else (np.zeros(1, np.float32), np.ones(1, np.float32))
+        )
+        self.precision, self.device = _format(fit.precision)
+        self._dtype = tf.as_dtype(self.precision)
+        self._layers = expand(spec.network)
+        self.model = networks.build(spec.network, fit.seed)
+        self._variables = networks.variables(self.model)
+        self._trainable = {n: v for n, v in self._variables.items() if v.trainable}
+        self._momentum = {n: tf.Variable(tf.zeros_like(v), trainable=False) for n, v in self._trainable.items()}
+        self._images, self._labels = tf.constant(images), tf.constant(np.asarray(dataset.labels, np.int32))
+        self._count = len(images)
+        self._batches = -(-self._count // fit.batch_size)
+        test_sized = max(1, int(self._count / 5 / fit.batch_size))
+        self.steps_per_epoch = self._batches if fit.epoch_length == "training set" else test_sized
+        scalar, batch = tf.TensorSpec([], tf.int32), fit.batch_size
+        self._train = tf.function(
+            self._steps,
+            [tf.TensorSpec([None, batch], tf.int32), tf.TensorSpec([None], tf.float32), scalar],
+            autograph=False,
+        )
+        pictures = tf.TensorSpec([None, *spec.network.input_shape], self._images.dtype)
+        self._infer = tf.function(
+            self._inference, [pictures, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.bool)], autograph=False
+        )
+
+    # --- Training ---------------------------------------------------------------------------
+
+    def train(self, epoch: int, first_step: int, steps: int) -> tuple[float, float]:
+        """Run `steps` steps of `epoch` from `first_step`; their mean loss and accuracy.
+
+        The loss is the one that is minimized, with dropout and label smoothing; NaN comes
+        back as NaN.
+        """
+        first = epoch * self.steps_per_epoch + first_step
+        rates = [self.learning_rate(epoch, first_step + k) for k in range(steps)]
+        indices = np.stack([self._batch(first + k) for k in range(steps)])
+        loss, accuracy = self._train(indices, np.asarray(rates, np.float32), np.int32(first))
+        return float(loss), float(accuracy)
+
+    def learning_rate(self, epoch: int, step: int) -> float:
+        """The learning rate of step `step` of `epoch`, both from 0."""
+        return learning_rate(self.spec.fit, epoch * self.steps_per_epoch + step, self.steps_per_epoch)
+
+    def warm_up(self) -> None:
+        """Trace the training step, so that the first call of `train` starts at once; trains nothing."""
+        self._train.get_concrete_function()
+
+    def _batch(self, step: int) -> np.ndarray:
+        """Indices of the pictures of global step `step`, int32 (batch_size,)."""
+        order, place = divmod(step, self._batches)
+        filled = np.resize(_order(self.spec.fit.seed, order, self._count), self._batches * self.spec.fit.batch_size)
+        return filled.reshape(self._batches, -1)[place]
+
+    def _steps(self, indices: Any, rates: Any, first: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        steps = tf.shape(indices)[0]
+
+        def one(k: Any, loss: Any, accuracy: Any) -> tuple[Any, Any, Any]:
+            step_loss, step_accuracy = self._step(indices[k], rates[k], first + k)
+            return k + 1, loss + step_loss, accuracy + step_accuracy
+
+        start = (tf.constant(0), tf.constant(0.0), tf.constant(0.0))
+        _, loss, accuracy = tf.while_loop(lambda k, *_: k < steps, one, start, parallel_iterations=1)
+        return loss / tf.cast(steps, tf.float32), accuracy / tf.cast(steps, tf.float32)
+
+    def _step(self, indices: Any, rate: Any, step: Any) -> tuple[Any, Any]:
+        """One step of SGD as Keras's: m = momentum * m - lr * gradient, w += m."""
+        import tensorflow as tf
+
+        fit = self.spec.fit
+        x, labels = tf.gather(self._images, indices), tf.gather(self._labels, indices)
+        x = self._prepare(x, self._seed(AUGMENT_STREAM, step))
+        with tf.GradientTape() as tape:
+            logits, moving = networks.forward(self._layers, self._cast(), x, self._seed(DROPOUT_STREAM, step))
+            loss = tf.reduce_mean(self._losses(labels, logits, fit.label_smoothing))
+        gradients = tape.gradient(loss, self._trainable)
+        for name, variable in self._trainable.items():
+            if fit.weight_decay and name.endswith("kernel"):
+                variable.assign_sub(variable * (fit.weight_decay * rate))
+            if gradients[name] is not None:  # None for a bias that batch norm takes away again
+                tf.raw_ops.ResourceApplyKerasMomentum(
+                    var=variable.handle,
+                    accum=self._momentum[name].handle,
+                    lr=rate,
+                    grad=gradients[name],
+                    momentum=fit.momentum,
+                    use_nesterov=fit.nesterov,
+                )
+        for name, value in moving.items():
+            self._variables[name].assign(value)
+        return loss, _accuracy(labels, logits)
+
+    def _seed(self, stream: int, step: Any) -> Any:
+        """The seed of one of the streams of random numbers at a global step, int32 (2,)."""
+        import tensorflow as tf
+
+        return tf.stack([tf.constant(self.spec.fit.seed, tf.int32), step * 1024 + 256 * stream])
+
+    def _prepare(self, x: Any, seed: Any, changed: bool = True) -> Any:
+        """Augmented (if `changed`) and normalized pictures, in the number format of the layers."""
+        import tensorflow as tf
+
+        x = tf.cast(x, tf.float32)
+        if not self._pictures:
+            return tf.cast(x, self._dtype)
+        if changed and self.spec.data.augmentation.on:
+            x = augment(x, self.spec.data.augmentation, seed)
+        return tf.cast((x - self.mean) * (1 / self.std), self._dtype)
+
+    def _cast(self) -> dict[str, Any]:
+        """The variables in the number format of the layers; batch norm's stay in float32."""
+        import tensorflow as tf
+
+        return {n: tf.cast(v, self._dtype) if n.endswith(("kernel", "bias")) else v for n, v in self._variables.items()}
+
+    @staticmethod
+    def _losses(labels: Any, logits: Any, smoothing: float) -> Any:
+        import tensorflow as tf
+
+        if not smoothing:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        classes = logits.shape[1]
+        wanted = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+        return tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
+
+    # --- Evaluation -------------------------------------------------------------------------
+
+    def evaluate(
+        self, images: np.ndarray, labels: np.ndarray, augmented: bool = False, draw: int = 0
+    ) -> tuple[float, float]:
+        """Mean cross-entropy and accuracy over `images` (uint8) and `labels`.
+
+        `augmented` changes the pictures at random, as `ImageDataGenerator(validation_split=…)`
+        does with its validation pictures; `draw` (the epoch, say) selects the changes.
+        """
+        logits = self._logits(images, augmented, draw)
+        shifted = logits - logits.max(1, keepdims=True)
+        rows, labels = np.arange(len(labels)), np.asarray(labels)
+        losses = np.log(np.exp(shifted).sum(1)) - shifted[rows, labels]
+        return float(losses.mean()), float((logits.argmax(1) == labels).mean())
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 (n, classes), for pictures as uint8."""
+        logits = self._logits(images)
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+
+    def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
+        parts = []
+        for first in range(0, len(images), EVALUATION_BATCH):
+            seed = np.array(
+                [self.spec.fit.seed, 1024 * (draw * 4096 + first // EVALUATION_BATCH) + 256 * VALIDATION_STREAM],
+                np.int32,
+            )
+            parts.append(self._infer(images[first : first + EVALUATION_BATCH], seed, augmented).numpy())
+        return np.concatenate(parts).astype(np.float64)
+
+    def _inference(self, images: Any, seed: Any, augmented: Any) -> Any:
+        import tensorflow as tf
+
+        x = tf.cond(augmented, lambda: self._prepare(images, seed), lambda: self._prepare(images, seed, changed=False))
+        return networks.forward(self._layers, self._cast(), x)[0]
+
+    # --- State ------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that training changes, by name: weights, batch norm's statistics, momenta."""
+        momenta = {f"momentum/{name}": variable.numpy() for name, variable in self._momentum.items()}
+        return self.weights() | momenta
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Go on from what `state` returned.  Raises ValueError where it is of another network."""
+        _assign(self._variables | {f"momentum/{name}": v for name, v in self._momentum.items()}, state)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The model's variables by name, batch norm's statistics included."""
+        return {name: variable.numpy() for name, variable in self._variables.items()}
+
+    def set_weights(self, weights: dict[str, np.ndarray]) -> None:
+        """Set the model's variables; what else `weights` holds is passed over."""
+        _assign(self._variables, weights)
+
+
+def _assign(variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
+    for name, variable in variables.items():
+        if name not in values or values[name].shape != tuple(variable.shape):
+            found = values[name].shape if name in values else "missing"
+            raise ValueError(f"The state is of another network: {name} is {found}, expected {tuple(variable.shape)}.")
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def _accuracy(labels: Any, logits: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.reduce_mean(tf.cast(tf.argmax(logits, 1, tf.int32) == labels, tf.float32))
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, number: int, count: int) -> np.ndarray:
+    """The `number`-th random order of `count` pictures, int32."""
+    return np.random.Generator(np.random.Philox([seed, number])).permutation(count).astype(np.int32)
+
+
+def _format(wanted: str) -> tuple[str, str]:
+    """The number format of the layers, and the device in words.
+
+    "auto": bfloat16 where the processor or GPU computes it itself, else float32: emulated
+    bfloat16 is many times slower than float32.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        details = tf.config.experimental.get_device_details(gpus[0])
+        fast = details.get("compute_capability", (0, 0)) >= (8, 0)
+        device = f"GPU: {details.get('device_name', 'unknown')}"
+    else:
+        fast, device = computes_bfloat16(), processor()
+    return (("bfloat16" if fast else "float32") if wanted == "auto" else wanted), device
+
+
+@lru_cache(maxsize=1)
+def _cpuinfo() -> str:
+    path = Path("/proc/cpuinfo")
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def computes_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16 (Linux; elsewhere no is assumed)."""
+    return any(flag in _cpuinfo() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def processor() -> str:
+    """The processor in words, with the number of cores this process may use."""
+    import os
+    import platform
+
+    names = [line.partition(":")[2].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"CPU: {(names or [platform.processor() or platform.machine()])[0]}, {cores} cores"
