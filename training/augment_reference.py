@@ -11,8 +11,10 @@ The semantics are those of Keras's `ImageDataGenerator` (`get_random_transform`,
 - values between pixels are bilinear, values outside repeat the border;
 - flips come last, each with probability 1/2.
 
-One difference: Keras since 2019 (keras-preprocessing 1.1.1) exchanges the axes of its
-matrix, so that its `width_shift_range` moves up and down.  Here `width_shift` moves sideways.
+Versions of Keras differ in two points.  keras-preprocessing 1.1.2 (2020) put the centre one
+pixel off, at (n + 1) / 2; here, as in Keras 3, it is the centre.  Keras 3 exchanges the axes
+of the matrix, so that its `width_shift_range` moves up and down; here, as in 2020,
+`width_shift` moves sideways.  Apart from these, both give the values of `transform`.
 """
 
 from __future__ import annotations

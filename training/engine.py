@@ -54,11 +54,9 @@ class Engine:
                 f"The network has {spec.network.classes} classes and {dataset.name} {len(dataset.class_names)}; "
                 "set network.classes to that."
             )
-        self.mean, self.std = (
-            statistics(images, spec.data.normalization)
-            if self._pictures
-            else (np.zeros(1, np.float32), np.ones(1, np.float32))
-        )
+        self.mean, self.std = np.zeros(1, np.float32), np.ones(1, np.float32)
+        if self._pictures:
+            self.mean, self.std = statistics(images, spec.data.normalization)
         self.precision, self.device = _format(fit.precision)
         self._dtype = tf.as_dtype(self.precision)
         self._layers = expand(spec.network)

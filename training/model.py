@@ -125,7 +125,7 @@ def forward(
             case "dropout":
                 if seed is not None:
                     drop += 1
-                    x = _dropout(x, layer.rate, seed + [0, drop])
+                    x = _dropout(x, layer.rate, tf.stack([seed[0], seed[1] + drop]))
             case "flatten":
                 x = tf.reshape(x, [-1, layer.output_shape[0]])
             case "global_pool":
