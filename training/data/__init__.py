@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import filelock
+
+from training import paths
 from training.data.base import DataError, DataInfo, Dataset, Images, Labels, Progress, Sample, Source, how
-from training.data.birds import Birds
-from training.data.cifar import Cifar10, Cifar100First25
-from training.data.drawn import Drawn
+from training.data.birds import BIRDS
+from training.data.cifar import CIFAR10, CIFAR100_25
+from training.data.drawn import DRAWN
 
 __all__ = [
     "NAMES", "DataError", "DataInfo", "Dataset", "Images", "Labels", "Progress", "Sample",
     "class_names", "fetch", "info", "load", "load_test", "samples", "status",
 ]  # fmt: skip
 
-_SOURCES: dict[str, Source] = {source.name: source for source in (Cifar100First25(), Cifar10(), Birds(), Drawn())}
+_ALL: tuple[Source, ...] = (CIFAR100_25, CIFAR10, BIRDS, DRAWN)
+_SOURCES = {source.name: source for source in _ALL}
 NAMES = tuple(_SOURCES)
 
 
@@ -39,7 +43,7 @@ def load(name: str, validation: str = "stratified") -> Dataset:
         name=name,
         title=source.title,
         origin=source.origin(),
-        class_names=source.class_names(),
+        class_names=source.class_names,
         images=images[kept:],
         labels=labels[kept:],
         validation_images=images[:kept],
@@ -55,13 +59,13 @@ def load_test(name: str) -> tuple[Images, Labels]:
 
 def class_names(name: str) -> tuple[str, ...]:
     """The class names in the order of the labels."""
-    return _source(name).class_names()
+    return _source(name).class_names
 
 
 def samples(name: str, n: int) -> list[Sample]:
     """`n` training pictures of different classes, always the same ones, quickly."""
     source = _source(name)
-    names = source.class_names()
+    names = source.class_names
     return [Sample(image, label, names[label]) for image, label in source.samples(n)]
 
 
@@ -89,12 +93,18 @@ def status() -> list[DataInfo]:
     return [info(name) for name in NAMES]
 
 
-def fetch(name: str, progress: Progress | None = None) -> DataInfo:
-    """Download data set `name` if it is not here; `info` of it afterwards.
+def fetch(name: str, progress: Progress = lambda text, done, total: None) -> DataInfo:
+    """Get data set `name` if it is not here; `info` of it afterwards.
 
-    `progress(text, done, total)` is called with bytes.  Raises `DataError`.
+    progress(what is being done, bytes done, bytes in all or 0).  A broken download goes on where
+    it stopped when called again.  Raises `DataError`.
     """
     source = _source(name)
-    if source.where() is None:
-        source.fetch(progress)
+    folder = paths.cache_dir() / "data"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / f"{name}.lock"):  # a second call waits and finds it done
+            source.fetch(progress)
+    except OSError as error:
+        raise DataError(f"{source.title} cannot be written into {folder}: {error.strerror or error}.") from None
     return info(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +26,7 @@ class Dataset:
     """The pictures to train on.  Test pictures are never in here: see `load_test`.
 
     images, validation_images: uint8 (n, height, width, 3), RGB.  labels, validation_labels:
-    int32 (n,).  Large sets are read-only memory maps: copy before writing.  `sha256` stands
+    int32 (n,).  Decoded sets are read-only memory maps: copy before writing.  `sha256` stands
     for the set of training and validation pictures with their labels, whatever their order.
     """
 
@@ -51,9 +51,9 @@ class DataInfo:
     train: int
     validation: int
     test: int
-    picture_size: tuple[int, int, int]
+    picture_size: tuple[int, int, int]  # height, width, channels as given by `load`
     available: bool
-    where: str
+    where: str  # the folder or file; empty if it is not available
     how: str
 
 
@@ -69,20 +69,28 @@ class Sample:
 class Source(Protocol):
     """One data set.  `training.data` holds one object of this kind for each name."""
 
-    name: str
-    title: str
-    classes: int
-    counts: dict[str, int]  # {"train": …, "test": …}, validation pictures counted in "train"
-    picture_size: tuple[int, int, int]
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names in the order of the labels.  Raises `DataError` where a missing file has them."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """{"train": …, "test": …}; validation pictures are counted in "train"."""
+
+    @property
+    def picture_size(self) -> tuple[int, int, int]: ...
 
     def where(self) -> Path | None:
         """The place of the pictures, or None if they are not here.  Quick."""
 
     def origin(self) -> str:
         """What the pictures are, as said beside every result."""
-
-    def class_names(self) -> tuple[str, ...]:
-        """Names in the order of the labels."""
 
     def train(self, validation: str) -> tuple[Images, Labels, int, str]:
         """(images, labels, v, sha256): the first v pictures are for validation."""
@@ -91,10 +99,10 @@ class Source(Protocol):
         """The test pictures in file order."""
 
     def samples(self, count: int) -> list[tuple[Images, int]]:
-        """`count` training pictures, classes spread evenly, without reading the whole set."""
+        """`count` training pictures, the classes in turn, without reading the whole set."""
 
-    def fetch(self, progress: Progress | None) -> Path:
-        """Download what is missing; the folder where it now is."""
+    def fetch(self, progress: Progress) -> None:
+        """Get what is missing into `places(name)[-1]`."""
 
 
 def how(name: str) -> str:
@@ -110,7 +118,7 @@ def places(name: str) -> list[Path]:
 
 def missing(title: str, what: str, name: str) -> DataError:
     """The error for a data set that is nowhere."""
-    looked = " and ".join(str(place) for place in places(name))
+    looked = " or ".join(str(place) for place in places(name))
     return DataError(f"{title}: {what} not found in {looked}; get it with: {how(name)}")
 
 

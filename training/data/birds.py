@@ -2,44 +2,112 @@
 
 P. Welinder, S. Branson, T. Mita, C. Wah, F. Schroff, S. Belongie, P. Perona: Caltech-UCSD
 Birds 200, California Institute of Technology, CNS-TR-2010-001, 2010.
+https://www.vision.caltech.edu/datasets/cub_200_2010/
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
+from PIL import Image
 
-from training.data import jpeg, split
+from training.data import download, jpeg, split
 from training.data.base import Images, Labels, Progress, broken, missing, places
-from training.data.cifar import spread
+from training.data.split import Keys, Order
+
+SIZE = 224
+LISTED = ("classes", "train", "test")
+
+# The old addresses, www.vision.caltech.edu/visipedia-data/CUB-200/{images,lists}.tgz, have led
+# to these Google Drive files since 2020.  The checksums are those of TensorFlow Datasets
+# (caltech_birds2010) and TorchVision's prototype of the data set, which agree.
+IMAGES = download.Archive(
+    "https://drive.usercontent.google.com/download?export=download&confirm=t&id=1GDr1OkoXdhaXWGA8S3MAq3a522Tak-nx",
+    "sha256:2a6d2246bbb9778ca03aa94e2e683ccb4f8821a36b7f235c0822e659d60a803e",
+    "images.tgz",
+)
+LISTS = download.Archive(
+    "https://drive.usercontent.google.com/download?export=download&confirm=t&id=1vZuZPqha0JjmwkdaS_XtYryE3Jf5Q1AC",
+    "sha256:aeacbd5e3539ae84ea726e8a266a9a119c18f055cd80f3836d5eb4500b005428",
+    "lists.tgz",
+)
+FILE = re.compile(r"images/([0-9]{3}\.[A-Za-z_]+/[A-Za-z0-9_]+\.jpg)")  # in the archive; others in it are no pictures
 
 
+@dataclass(frozen=True)
 class Birds:
     """images/CLASS/NAME.jpg and lists/{classes,train,test}.txt; pictures come at 224x224."""
 
+    classes: int = 200
+    counts: Mapping[str, int] = field(default_factory=lambda: {"train": 3_000, "test": 3_033})
+    images: download.Archive = IMAGES
+    lists: download.Archive = LISTS
     name = "birds"
     title = "Caltech-UCSD Birds-200 (2010)"
-    classes = 200
-    counts: ClassVar = {"train": 3_000, "test": 3_033}
-    picture_size = (224, 224, 3)
+    picture_size = (SIZE, SIZE, 3)
 
     def where(self) -> Path | None:
         for place in places(self.name):
-            if (place / "images").is_dir() and all((place / "lists" / f"{p}.txt").is_file() for p in self._lists):
+            if (place / "images").is_dir() and all((place / "lists" / f"{part}.txt").is_file() for part in LISTED):
                 return place
         return None
 
-    _lists = ("classes", "train", "test")
-
     def origin(self) -> str:
-        return "224x224 JPEG copy, cut round the bird"
+        """The official archive has whole photos; a copy may have been cut to the birds."""
+        first, _, _ = self._pictures("train")
+        with Image.open(first[0]) as picture:
+            return (
+                "224x224 JPEG copy, cut round the bird" if picture.size == (SIZE, SIZE) else "whole photos at 224x224"
+            )
 
+    @property
     def class_names(self) -> tuple[str, ...]:
-        """Species as written in the lists, without the number: "Black footed Albatross"."""
+        """As written in the lists, without number and underscores: "Black footed Albatross"."""
         return tuple(line.partition(".")[2].replace("_", " ") for line in self._lines("classes"))
+
+    def train(self, validation: str) -> tuple[Images, Labels, int, str]:
+        files, names, labels = self._pictures("train")
+        keys = split.digests(name.encode() for name in names)  # by name: whole photos and cuts are split alike
+        order, kept = split.arrange(validation, keys, labels)
+        contents = split.digests(map(self._read, files))
+        return self._decoded(files, contents, order), labels[order], kept, split.checksum(contents, labels)
+
+    def test(self) -> tuple[Images, Labels]:
+        files, _, labels = self._pictures("test")
+        return self._decoded(files, split.digests(map(self._read, files)), np.arange(len(files))), labels
+
+    def samples(self, count: int) -> list[tuple[Images, int]]:
+        files, _, labels = self._pictures("train")
+        chosen = split.in_turn(labels)[:count]
+        return [(jpeg.decode(self._read(files[i]), SIZE, SIZE), int(labels[i])) for i in chosen]
+
+    def fetch(self, progress: Progress) -> None:
+        """Download both official archives; the folder of pictures appears when it is whole."""
+        if self.where():
+            return
+        target = places(self.name)[-1]
+        archive = download.fetch(self.lists, target, progress)
+        names = {f"lists/{part}.txt" for part in LISTED}
+        for member, content in download.members(archive, names.__contains__, self.name, progress):
+            download.write(target / member, content)
+        archive.unlink()
+        archive = download.fetch(self.images, target, progress)
+        partial = target / "images.partial"
+        for member, content in download.members(archive, lambda n: bool(FILE.fullmatch(n)), self.name, progress):
+            download.write(partial / member.removeprefix("images/"), content)
+        for part in self.counts:
+            for name in self._lines(part, target):
+                if not (partial / name).is_file():
+                    raise broken(archive, f"it lacks the picture {name}", self.name)
+        shutil.rmtree(target / "images", ignore_errors=True)
+        partial.rename(target / "images")
+        archive.unlink()
 
     def _place(self) -> Path:
         place = self.where()
@@ -47,8 +115,8 @@ class Birds:
             raise missing(self.title, "the folders images and lists", self.name)
         return place
 
-    def _lines(self, part: str) -> list[str]:
-        path = self._place() / "lists" / f"{part}.txt"
+    def _lines(self, part: str, place: Path | None = None) -> list[str]:
+        path = (place or self._place()) / "lists" / f"{part}.txt"
         try:
             lines = path.read_text(encoding="ascii").split()
         except (OSError, UnicodeDecodeError):
@@ -58,46 +126,28 @@ class Birds:
             raise broken(path, f"it has {len(lines):,} lines where {expected:,} are expected", self.name)
         return lines
 
-    def _files(self, part: str) -> tuple[list[Path], list[str], Labels]:
+    def _pictures(self, part: str) -> tuple[list[Path], list[str], Labels]:
+        """(files, names in the list, labels) of "train" or "test"."""
         index = {folder: label for label, folder in enumerate(self._lines("classes"))}
-        lines = self._lines(part)
-        root = self._place() / "images"
-        unknown = next((line for line in lines if line.split("/")[0] not in index or ".." in line), None)
-        if unknown:
-            raise broken(root.parent / "lists" / f"{part}.txt", f"{unknown} is of no class of classes.txt", self.name)
-        return [root / line for line in lines], lines, np.array([index[n.split("/")[0]] for n in lines], np.int32)
+        place, names = self._place(), self._lines(part)
+        for name in names:
+            folder, _, file = name.partition("/")
+            if folder not in index or Path(file).name != file:
+                raise broken(place / "lists" / f"{part}.txt", f"{name} is no picture of a class", self.name)
+        labels = np.array([index[name.partition("/")[0]] for name in names], np.int32)
+        return [place / "images" / name for name in names], names, labels
+
+    def _decoded(self, files: list[Path], contents: Keys, order: Order) -> Images:
+        kept_as = f"{self.name}-{hashlib.sha256(contents[order].tobytes()).hexdigest()}"
+        return jpeg.decoded(kept_as, order, lambda i: self._read(files[i]), files.__getitem__, self.name, SIZE)
 
     def _read(self, path: Path) -> bytes:
         try:
             return path.read_bytes()
+        except FileNotFoundError:
+            raise missing(self.title, f"the picture {path.parent.name}/{path.name}", self.name) from None
         except OSError as error:
             raise broken(path, error.strerror or "it cannot be read", self.name) from None
 
-    def _arranged(self, part: str, validation: str) -> tuple[Images, Labels, int, str]:
-        files, lines, labels = self._files(part)
-        source = hashlib.sha256()
-        for file, line in zip(files, lines, strict=True):
-            try:
-                stat = file.stat()
-            except OSError:
-                raise missing(self.title, f"the picture images/{line}", self.name) from None
-            source.update(f"{line} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-        # The name is the key: the whole photos and the cuts of them are split alike.
-        keys = split.digests(line.encode() for line in lines)
-        return jpeg.cached(
-            source.hexdigest(), f"{self.name}-{part}", keys, labels, validation,
-            lambda i: self._read(files[i]), lambda i: files[i], (224, 224),
-        )  # fmt: skip
 
-    def train(self, validation: str) -> tuple[Images, Labels, int, str]:
-        return self._arranged("train", validation)
-
-    def test(self) -> tuple[Images, Labels]:
-        return self._arranged("test", "ordered")[:2]
-
-    def samples(self, count: int) -> list[tuple[Images, int]]:
-        files, _, labels = self._files("train")
-        return [(jpeg.decode(self._read(files[i]), (224, 224)), int(labels[i])) for i in spread(labels, count)]
-
-    def fetch(self, progress: Progress | None) -> Path:
-        raise NotImplementedError
+BIRDS = Birds()

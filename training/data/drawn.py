@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training import paths
-from training.data import split
+from training.data import split, store
 from training.data.base import Images, Labels, Progress
 
+VERSION = 1
 SHAPES = ("disc", "square", "triangle", "star", "cross")
 TEXTURES = ("plain", "striped", "checked", "dotted", "ringed")
 Floats = NDArray[np.float64]
@@ -74,27 +74,33 @@ def draw(labels: NDArray[np.integer], seed: int) -> Images:
 
 
 class Drawn:
-    """Drawn pictures, kept in the cache once drawn."""
+    """Drawn pictures, kept once drawn."""
 
     name = "drawn"
-    title = "Drawn shapes"
+    title = "Drawn textured shapes"
     classes = 25
-    counts: ClassVar = {"train": 12_500, "test": 2_500}
+    class_names = tuple(f"{texture} {shape}" for shape in SHAPES for texture in TEXTURES)
     picture_size = (32, 32, 3)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        return {"train": 12_500, "test": 2_500}
+
     def where(self) -> Path | None:
-        return paths.cache_dir() / "drawn"
+        return paths.cache_dir() / "arrays"
 
     def origin(self) -> str:
         return "drawn by the program"
 
-    def class_names(self) -> tuple[str, ...]:
-        return tuple(f"{texture} {shape}" for shape in SHAPES for texture in TEXTURES)
-
     def _all(self, part: str) -> tuple[Images, Labels]:
         labels = (np.arange(self.counts[part]) % self.classes).astype(np.int32)
         seed = {"train": 1, "test": 2}[part]
-        return np.concatenate([draw(labels[i : i + 500], seed * 1000 + i) for i in range(0, len(labels), 500)]), labels
+
+        def fill(out: np.ndarray) -> None:
+            for start in range(0, len(labels), 500):
+                out[start : start + 500] = draw(labels[start : start + 500], seed * 1000 + start)
+
+        return store.array(f"drawn-{VERSION}-{part}", (len(labels), 32, 32, 3), np.uint8, fill), labels
 
     def train(self, validation: str) -> tuple[Images, Labels, int, str]:
         images, labels = self._all("train")
@@ -107,7 +113,13 @@ class Drawn:
 
     def samples(self, count: int) -> list[tuple[Images, int]]:
         labels = np.arange(count) * 6 % self.classes
-        return [(image, int(label)) for image, label in zip(draw(labels, 1000), labels, strict=True)]
+        return list(zip(draw(labels, 1000), labels.tolist(), strict=True))
 
-    def fetch(self, progress: Progress | None) -> Path:
-        return paths.cache_dir() / "drawn"
+    def fetch(self, progress: Progress) -> None:
+        """Draw them all ahead of the first use."""
+        for part, count in self.counts.items():
+            self._all(part)
+            progress(f"Drawing the {part} pictures", count, count)
+
+
+DRAWN = Drawn()
