@@ -130,7 +130,9 @@ class _Stack:
     """Appends layers and keeps the current shape and the counters for names."""
 
     def __init__(self, network: Network):
-        self.network, self.shape, self.layers, self.counts = network, tuple(network.input_shape), [], {}
+        self.network, self.shape = network, tuple(network.input_shape)
+        self.layers: list[Layer] = []
+        self.counts: dict[str, int] = {}
         self.block: int | None = None
 
     def name(self, prefix: str) -> str:
