@@ -1,0 +1,114 @@
+"""The Keras code of a design runs, and is the design: layers, parameters and fit settings."""
+
+import ast
+from typing import Any
+
+import numpy as np
+import pytest
+
+from training import catalogue
+from training.describe import describe
+from training.keras_code import keras_code
+from training.schedule import learning_rate
+from training.spec import RunSpec
+
+
+def run(spec: RunSpec) -> dict[str, Any]:
+    space: dict[str, Any] = {"__name__": "copied"}
+    exec(compile(keras_code(spec), "copied.py", "exec"), space)
+    return space
+
+
+def pictures(count: int = 192, classes: int = 25) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(1)
+    return random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), random.integers(0, classes, count).astype(np.int32)
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_the_network_has_the_layers_and_parameters_of_the_design(name: str) -> None:
+    network = catalogue.variant(name).spec.network
+    model = run(catalogue.variant(name).spec)["build_network"]()
+    layers = describe(network).layers
+    assert [layer.name for layer in model.layers] == [layer.name for layer in layers]
+    assert [tuple(layer.output.shape[1:]) for layer in model.layers] == [layer.output_shape for layer in layers]
+    assert model.count_params() == describe(network).params
+    for built, planned in zip(model.layers, layers, strict=True):
+        assert getattr(built, "rate", 0) == planned.rate
+
+
+def test_the_code_is_plain_keras() -> None:
+    for entry in catalogue.variants():
+        tree = ast.parse(keras_code(entry.spec))
+        modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+        modules |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+        assert modules == {"keras"}
+        assert max(map(len, keras_code(entry.spec).splitlines())) <= 120
+
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "basenet": {},
+    "basenet-norm-aug-es": {"fit.momentum": 0.5, "fit.learning_rate": 0.1, "fit.seed": 7, "fit.minutes": 2},
+    "basenet-bn": {"fit.schedule": "cosine", "fit.early_stopping": None, "fit.epochs": 3, "fit.batch_size": 32},
+    "basenet-norm": {"fit.schedule": "constant", "fit.warmup_epochs": 2, "fit.nesterov": True},
+    "basenet-bn-dropout": {"fit.schedule": "cosine", "fit.warmup_epochs": 1, "fit.early_stopping.patience": 5},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_fit_settings_are_the_designs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    spec = catalogue.variant(name).spec.replace(CHANGES[name])
+    fit, calls = spec.fit, []
+    monkeypatch.setattr(keras.Sequential, "fit", lambda self, *args, **kwargs: calls.append((self, args, kwargs)))
+    images, labels = pictures()
+    run(spec)["train"](images, labels, images[:32], labels[:32])
+    [(model, args, kwargs)] = calls
+    assert kwargs["epochs"] == fit.max_epochs and kwargs["batch_size"] == fit.batch_size
+    assert args[0] is images and args[1] is labels
+    assert isinstance(model.optimizer, keras.optimizers.SGD)
+    assert model.optimizer.momentum == fit.momentum and model.optimizer.nesterov == fit.nesterov
+    rate, steps = model.optimizer._learning_rate, -(-len(images) // fit.batch_size)
+    for step in (0, 1, steps, 2 * steps, fit.max_epochs * steps - 1):
+        given = rate(step) if callable(rate) else rate
+        assert float(given) == pytest.approx(learning_rate(fit, step, steps), rel=2e-3, abs=1e-7)
+    stopping = [c for c in kwargs.get("callbacks", []) if isinstance(c, keras.callbacks.EarlyStopping)]
+    assert [c.patience for c in stopping] == ([fit.early_stopping.patience] if fit.early_stopping else [])
+    assert all(c.monitor == "val_loss" and c.restore_best_weights for c in stopping)
+    assert ("StopAfter" in run(spec)) == (fit.minutes is not None)
+
+
+def test_the_pictures_reach_the_network_as_the_design_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    from training.augment_reference import normalize, statistics
+
+    images, labels = pictures(64)
+    for name in ("basenet", "basenet-norm-aug"):
+        seen: list[Any] = []
+        monkeypatch.setattr(keras.Sequential, "fit", lambda self, *args, seen=seen, **kwargs: seen.append(self))
+        spec = catalogue.variant(name).spec
+        run(spec)["train"](images, labels, images, labels)
+        x = images.astype("float32")
+        for layer in seen[0].layers[:-1]:  # all but the network
+            x = layer(x, training=False) if "random" in layer.name else layer(x)
+        expected = normalize(images, *statistics(images, spec.data.normalization))
+        assert np.allclose(np.asarray(x), expected, atol=1e-3)
+        assert [layer.name.rsplit("_", 1)[0] for layer in seen[0].layers if "random" in layer.name] == (
+            [] if name == "basenet" else ["random_zoom", "random_translation", "random_flip"]
+        )
+
+
+def test_it_trains() -> None:
+    changes = {
+        "fit.early_stopping": None, "fit.epochs": 12, "fit.label_smoothing": 0.1, "fit.epoch_length": "test set",
+        "fit.minutes": 5, "fit.weight_decay": 1e-4, "data.augmentation.rotation": 15, "data.augmentation.vertical_flip": True,
+        "data.validation": "ordered", "network.depth": 2, "fit.batch_size": 16, "fit.learning_rate": 0.05,
+    }  # fmt: skip
+    spec = catalogue.variant("basenet-bn").spec.replace(changes)
+    images, labels = pictures()
+    labels = (images.mean((1, 2, 3)) > images.mean()).astype(np.int32)
+    network, history = run(spec)["train"](images, labels, images[:32], labels[:32])
+    losses = history.history["loss"]
+    assert len(losses) == 12 and losses[-1] < losses[0]
+    assert network.count_params() == describe(spec.network).params

@@ -1,0 +1,218 @@
+"""A design as plain Keras code: what a person would write by hand, ready to copy and run.
+
+The code needs nothing of Plumage.  Its network has the same layers under the same names, and
+it is fitted with the same settings; `tests/test_keras_code.py` runs it and compares.  Random
+draws differ, as do the last digits of augmentation: Keras's layers resample a picture for
+each change, Plumage once for all of them.
+"""
+
+from __future__ import annotations
+
+from training.describe import Layer, describe
+from training.spec import Augmentation, Fit, RunSpec
+
+
+def keras_code(spec: RunSpec) -> str:
+    """A Python module with `build_network()` and `train(images, labels, ...)` for `spec`."""
+    pictures = len(spec.network.input_shape) == 3
+    parts = [
+        _header(spec),
+        *_classes(spec.fit),
+        _network(spec),
+        _train(spec, pictures),
+    ]
+    return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _header(spec: RunSpec) -> str:
+    clock = "import time\n\n" if spec.fit.minutes else ""
+    return (
+        f'"""{spec.name} as plain Keras (3.x), written by Plumage."""\n\n{clock}import keras\nfrom keras import layers'
+    )
+
+
+def _network(spec: RunSpec) -> str:
+    lines = [_layer(layer) for layer in describe(spec.network).layers]
+    shape = tuple(spec.network.input_shape)
+    return (
+        "def build_network():\n"
+        "    return keras.Sequential(\n"
+        "        [\n"
+        f'            keras.Input({shape}, name="pictures"),\n'
+        + "".join(f"            {line},\n" for line in lines)
+        + "        ],\n"
+        '        name="network",\n'
+        "    )"
+    )
+
+
+def _layer(layer: Layer) -> str:
+    name = f'name="{layer.name}"'
+    match layer.kind:
+        case "conv":
+            return f'layers.Conv2D({layer.filters}, {layer.kernel}, padding="{layer.padding}", {name})'
+        case "batch_norm":
+            return f"layers.BatchNormalization({name})"
+        case "activation":
+            return f'layers.Activation("{layer.activation}", {name})'
+        case "pool":
+            return f"layers.{'Average' if layer.pooling == 'average' else 'Max'}Pooling2D({layer.size}, {name})"
+        case "dropout":
+            return f"layers.Dropout({layer.rate:g}, {name})"
+        case "flatten":
+            return f"layers.Flatten({name})"
+        case "global_pool":
+            return f"layers.GlobalAveragePooling2D({name})"
+        case "dense":
+            return f"layers.Dense({layer.units}, {name})"
+    return f"layers.Softmax({name})"
+
+
+def _classes(fit: Fit) -> list[str]:
+    parts = []
+    if fit.warmup_epochs:
+        parts.append('''
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise linearly during the first steps; the schedule itself starts `shift` steps late."""
+
+    def __init__(self, schedule, steps, shift):
+        self.schedule, self.steps, self.shift = schedule, steps, shift
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        return self.schedule(keras.ops.maximum(step - self.shift, 0.0)) * keras.ops.minimum(1.0, (step + 1) / self.steps)''')
+    if fit.minutes:
+        parts.append('''
+class StopAfter(keras.callbacks.Callback):
+    """End the training after so many minutes."""
+
+    def __init__(self, minutes):
+        super().__init__()
+        self.seconds = 60 * minutes
+
+    def on_train_begin(self, logs=None):
+        self.start = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.monotonic() - self.start > self.seconds:
+            self.model.stop_training = True''')
+    return parts
+
+
+def _augmentation(augmentation: Augmentation) -> list[str]:
+    """The layers that change pictures, in the engine's order: zoom, shift, rotation, flips."""
+    a, lines = augmentation, []
+    edge = 'fill_mode="nearest"'
+    if a.zoom:
+        lines.append(f"layers.RandomZoom({a.zoom:g}, {a.zoom:g}, {edge}),  # height and width apart")
+    if a.height_shift or a.width_shift:
+        lines.append(f"layers.RandomTranslation({a.height_shift:g}, {a.width_shift:g}, {edge}),")
+    if a.rotation:
+        lines.append(f"layers.RandomRotation({a.rotation:g} / 360, {edge}),")
+    if a.horizontal_flip:
+        lines.append('layers.RandomFlip("horizontal"),')
+    if a.vertical_flip:
+        lines.append('layers.RandomFlip("vertical"),')
+    return lines
+
+
+def _train(spec: RunSpec, pictures: bool) -> str:
+    fit, shape = spec.fit, ", ".join(map(str, spec.network.input_shape))
+    kind = "uint8" if pictures else "float32"
+    lines = [
+        "def train(images, labels, validation_images, validation_labels):",
+        f'    """images: {kind} (n, {shape}); labels: whole numbers (n,), 0 to {spec.network.classes - 1}."""',
+        f"    keras.utils.set_random_seed({fit.seed})",
+        "    network = build_network()",
+    ]
+    before: list[str] = []
+    if pictures:
+        before = _augmentation(spec.data.augmentation)
+        if spec.data.normalization == "featurewise":
+            lines += [
+                "    # Centre and scale each colour channel by the training pictures.",
+                "    normalize = layers.Normalization(mean=images.mean((0, 1, 2)), variance=images.var((0, 1, 2)))",
+            ]
+        else:
+            lines.append("    normalize = layers.Rescaling(1 / 255)")
+        lines.append("    model = keras.Sequential(")
+        lines.append("        [")
+        lines.append(f"            keras.Input(({shape})),")
+        if before:
+            lines.append("            # Random in training, drawn anew for every picture; without effect afterwards.")
+        lines += [f"            {line}" for line in before]
+        lines += ["            normalize,", "            network,", "        ]", "    )"]
+    else:
+        lines.append("    model = network")
+    if spec.data.validation == "ordered" and before:
+        lines += [
+            "    # The report's program changed the validation pictures, too.",
+            f"    for layer in model.layers[:{len(before)}]:",
+            '        validation_images = layer(keras.ops.cast(validation_images, "float32"), training=True)',
+        ]
+    lines += _steps(fit)
+    lines += _optimizer(fit)
+    labels, validation_labels = "labels", "validation_labels"
+    if fit.label_smoothing:
+        classes = spec.network.classes
+        loss = f"keras.losses.CategoricalCrossentropy(label_smoothing={fit.label_smoothing:g})"
+        labels, validation_labels = (
+            f"keras.utils.to_categorical({name}, {classes})" for name in (labels, validation_labels)
+        )
+    else:
+        loss = '"sparse_categorical_crossentropy"'
+    lines.append(f'    model.compile(optimizer=optimizer, loss={loss}, metrics=["accuracy"])')
+    callbacks = []
+    if fit.early_stopping:
+        patience = fit.early_stopping.patience
+        callbacks.append(f'keras.callbacks.EarlyStopping("val_loss", patience={patience}, restore_best_weights=True)')
+    if fit.minutes:
+        callbacks.append(f"StopAfter({fit.minutes:g})")
+    lines += [
+        "    history = model.fit(",
+        "        images,",
+        f"        {labels},",
+        f"        batch_size={fit.batch_size},",
+        f"        epochs={fit.max_epochs},",
+    ]
+    if fit.epoch_length == "test set":
+        lines.append("        steps_per_epoch=steps,")
+    lines.append(f"        validation_data=(validation_images, {validation_labels}),")
+    if callbacks:
+        lines.append(f"        callbacks=[{', '.join(callbacks)}],")
+    lines += ["    )", "    return network, history"]
+    return "\n".join(lines)
+
+
+def _steps(fit: Fit) -> list[str]:
+    """`steps`, the steps of an epoch, where something needs it."""
+    if fit.epoch_length == "test set":
+        return [f"    steps = max(1, len(images) // 5 // {fit.batch_size})  # the report's formula, read literally"]
+    if fit.schedule == "cosine" or fit.warmup_epochs:
+        return [f"    steps = -(-len(images) // {fit.batch_size})  # of an epoch"]
+    return []
+
+
+def _optimizer(fit: Fit) -> list[str]:
+    rate, lines = f"{fit.learning_rate:g}", []
+    warmup = f"{fit.warmup_epochs:g} * steps"
+    schedules = "keras.optimizers.schedules"
+    if fit.schedule == "inverse-time":
+        lines.append(f"    rate = {schedules}.InverseTimeDecay({rate}, decay_steps=1, decay_rate={fit.decay:g})")
+    elif fit.schedule == "cosine":
+        less = f" - {warmup}" if fit.warmup_epochs else ""
+        lines.append(f"    rate = {schedules}.CosineDecay({rate}, decay_steps={fit.max_epochs} * steps{less})")
+    elif fit.warmup_epochs:
+        lines.append(f"    rate = {schedules}.InverseTimeDecay({rate}, decay_steps=1, decay_rate=0.0)  # constant")
+    else:
+        lines.append(f"    rate = {rate}")
+    if fit.warmup_epochs:
+        shift = warmup if fit.schedule == "cosine" else "0"
+        lines.append(f"    rate = WarmUp(rate, {warmup}, {shift})")
+    extra = ", nesterov=True" if fit.nesterov else ""
+    if fit.weight_decay:
+        extra += f", weight_decay={fit.weight_decay:g}"
+    lines.append(f"    optimizer = keras.optimizers.SGD(rate, momentum={fit.momentum:g}{extra})")
+    if fit.weight_decay:
+        lines.append('    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])')
+    return lines
