@@ -1,0 +1,165 @@
+"""Runs and shipped models side by side, in words and numbers: what Train and Compare show of them.
+
+A run here is anything with `id`, `spec()`, `status()`, `history()` and `card()` (see
+`training.rundir`).  Its curves use validation; test figures appear only where they were taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from training import catalogue, toggles
+from training.describe import describe
+from training.spec import RunSpec, difference, flatten
+
+Row = Mapping[str, Any]
+
+# Fields that are no toggles, by the words people know.
+_LABELS = {
+    "name": "Started from",
+    "data.name": "Pictures",
+    "data.backbone": "Feature extractor",
+    "network.classes": "Classes",
+    "network.input_shape": "Picture size",
+    "network.activation": "Activation",
+    "fit.minutes": "Time limit in minutes",
+    "fit.early_stopping.patience": "Early stopping: patience",
+    "fit.early_stopping.max_epochs": "Early stopping: at most epochs",
+    "fit.seed": "Seed",
+    "fit.optimizer": "Optimizer",
+    "fit.nesterov": "Nesterov momentum",
+    "fit.decay": "Learning-rate decay",
+    "fit.warmup_epochs": "Warm-up epochs",
+    "fit.weight_decay": "Weight decay",
+    "fit.precision": "Number format",
+}
+
+
+def epochs(history: Iterable[Row]) -> list[Row]:
+    """The whole epochs of a history, without the finer points within them."""
+    return [row for row in history if row.get("kind", "epoch") == "epoch"]
+
+
+def best(history: Iterable[Row]) -> Row | None:
+    """The epoch with the lowest validation loss, by which early stopping chooses; None before the first."""
+    measured = [row for row in epochs(history) if row.get("val_loss") is not None]
+    return min(measured, key=lambda row: row["val_loss"], default=None)
+
+
+def layers(spec: RunSpec) -> str:
+    """The network's blocks in a few words: "Conv 6 (5x5, valid), Pool 2, Flatten, Dense 50"."""
+    words = {
+        "conv": lambda block: f"Conv {block.filters} ({block.kernel}x{block.kernel}, {block.padding})",
+        "pool": lambda block: f"Pool {block.size}",
+        "dense": lambda block: f"Dense {block.units}",
+        "flatten": lambda block: "Flatten",
+        "global_pool": lambda block: "Global pool",
+    }
+    return ", ".join(words[block.kind](block) for block in spec.network.blocks if block.kind in words)
+
+
+def settings(spec: RunSpec, paths: Iterable[str]) -> dict[str, str]:
+    """{label: value in words} for the dotted `paths` of a spec; the network's blocks are one row."""
+    words: dict[str, str] = {}
+    for path in paths:
+        toggle = next((t for t in toggles.TOGGLES if path == t.path or path.startswith(f"{t.path}.")), None)
+        if path.startswith("network.blocks"):
+            words["Layers"] = layers(spec)
+        elif toggle is not None and toggle.key == "early_stopping":
+            stopping = spec.fit.early_stopping
+            words[toggle.label] = (
+                f"patience {stopping.patience}, at most {stopping.max_epochs} epochs" if stopping else "off"
+            )
+        elif toggle is not None:
+            value = toggle.read(spec)
+            words[toggle.label] = "off" if toggle.kind == "slider" and value == 0 else toggle.to_text(value)
+        else:
+            words[_LABELS.get(path, path)] = _word(flatten(spec).get(path))
+    return words
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, list):
+        return " x ".join(str(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def differences(specs: Sequence[RunSpec]) -> list[dict[str, str]]:
+    """The settings in which the specs are not all equal, in the spec's order.
+
+    One row a setting: {"setting": label, "0": value in the first spec, "1": ...}.
+    """
+    paths = list(dict.fromkeys(path for spec in specs[1:] for path in difference(specs[0], spec)))
+    columns = [settings(spec, paths) for spec in specs]
+    labels = list(dict.fromkeys(label for column in columns for label in column))
+    return [
+        {"setting": label, **{str(i): column.get(label, "–") for i, column in enumerate(columns)}} for label in labels
+    ]
+
+
+def one_change(a: RunSpec, b: RunSpec) -> str:
+    """The one change that leads from `a` to `b`, in words; empty where it is not one, or the pictures differ.
+
+    Either the catalogue's step from parent to child, with nothing else changed, or one setting.
+    """
+    if a.data.name != b.data.name:
+        return ""
+    rows = [row for row in differences([a, b]) if row["setting"] != _LABELS["name"]]
+    entry = catalogue.variant(b.name) if b.name in catalogue.names() else None
+    if entry is not None and entry.parent == a.name:
+        step = differences([catalogue.variant(a.name).spec, entry.spec])
+        if {row["setting"] for row in rows} <= {row["setting"] for row in step}:
+            return entry.title
+    return f"{rows[0]['setting']}: {rows[0]['0']} to {rows[0]['1']}" if len(rows) == 1 else ""
+
+
+def names(runs: Mapping[str, RunSpec]) -> dict[str, str]:
+    """A short name for each run id, all different: the entry, and what tells it from its namesakes.
+
+    >>> names({"a": basenet, "b": basenet_with_average_pooling})
+    {'a': 'basenet (Pooling max)', 'b': 'basenet (Pooling average)'}
+    """
+    result: dict[str, str] = {}
+    for name in dict.fromkeys(spec.name for spec in runs.values()):
+        group = {key: spec for key, spec in runs.items() if spec.name == name}
+        rows = differences(list(group.values())) if len(group) > 1 else []
+        for place, key in enumerate(group):
+            told = [f"{row['setting']} {row[str(place)]}" for row in rows[:2]]
+            result[key] = f"{name} ({', '.join(told)})" if told else name
+    seen = list(result.values())
+    return {key: f"{name} [{key}]" if seen.count(name) > 1 else name for key, name in result.items()}
+
+
+def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A run's figures as plain numbers, None where they are not known.
+
+    Losses are cross-entropies in nats, accuracies shares from 0 to 1, `gap` the training
+    accuracy less the validation accuracy at the best epoch.  `report` is the report's test
+    accuracy of the catalogue entry, whatever was changed since.
+    """
+    rows = list(history)
+    top, figures = best(rows), (card or {}).get("figures") or {}
+    test = figures.get("test") or {}
+    description = describe(spec.network)
+    report = catalogue.variant(spec.name).report if spec.name in catalogue.names() else catalogue.Report()
+    training = (top or {}).get("accuracy")
+    return {
+        "data": spec.data.name,
+        "epochs": len(epochs(rows)) or figures.get("epochs"),
+        "best_epoch": top["epoch"] if top else figures.get("best_epoch"),
+        "validation_loss": top["val_loss"] if top else None,
+        "validation_accuracy": top["val_accuracy"] if top else None,
+        "training_accuracy": training,
+        "gap": training - top["val_accuracy"] if top and training is not None else None,
+        "test_loss": test.get("loss"),
+        "test_accuracy": test.get("accuracy"),
+        "report_accuracy": report.accuracy,
+        "parameters": description.params,
+        "operations": description.macs,
+        "seconds": (card or {}).get("wall_seconds") or sum(row.get("seconds") or 0 for row in epochs(rows)),
+    }
