@@ -21,7 +21,9 @@ def run(spec: RunSpec) -> dict[str, Any]:
 
 def pictures(count: int = 192, classes: int = 25) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(1)
-    return random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), random.integers(0, classes, count).astype(np.int32)
+    return random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), random.integers(0, classes, count).astype(
+        np.int32
+    )
 
 
 @pytest.mark.parametrize("name", catalogue.names())

@@ -7,6 +7,7 @@ parameters on a page switch, so the session remembers the last design as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import streamlit as st
 
@@ -47,7 +48,7 @@ def remember(spec: RunSpec) -> None:
 
 
 def link(page: str, label: str, query: Mapping[str, str] | None = None, icon: str | None = None,
-         width: str = "content", help: str | None = None) -> None:  # fmt: skip
+         width: Literal["content", "stretch"] = "content", help: str | None = None) -> None:  # fmt: skip
     """A link to another page ("train"), with parameters, present mode kept."""
     st.page_link(f"pages/{page}.py", label=label, icon=icon, width=width, help=help,
                  query_params=present.query(dict(query or {})))  # type: ignore[arg-type]  # fmt: skip

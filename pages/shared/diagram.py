@@ -121,7 +121,9 @@ def _row(parts: tuple[Box, ...], new: frozenset[int]) -> str:
     used = unit * sum(logs) + sum(stripes) + gap * (len(parts) - 1)
     x = (WIDTH - lean * deepest - used) / 2
     middle = TOP + TALL / 2 + 8
-    shapes, labels, spans = [], [], []
+    shapes: list[str] = []
+    labels: list[str] = []
+    spans: list[tuple[str, float, float]] = []
     before, labelled = -1, 0.0
     for index, box in enumerate(parts):
         body = unit * logs[index]
@@ -144,9 +146,9 @@ def _row(parts: tuple[Box, ...], new: frozenset[int]) -> str:
             labels.append(_text(x + whole / 2, y + tall + 17, note, 13, quiet=True))
         size = "×".join(map(str, box.shape[:2])) if not flat else "vector"
         if spans and spans[-1][0] == size:
-            spans[-1][2] = x + whole
+            spans[-1] = (size, spans[-1][1], x + whole)
         else:
-            spans.append([size, x, x + whole])
+            spans.append((size, x, x + whole))
         x += whole + gap
     base = TOP + TALL + 46
     for size, start, end in spans:

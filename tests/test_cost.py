@@ -1,0 +1,88 @@
+"""The estimate of a training's time: its shape, and how trainings correct it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training import catalogue, cost
+from training.spec import RunSpec
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(cost, "machine", lambda: cost.Machine(1e11, 5e10, 2))
+    return tmp_path
+
+
+def spec(name: str, **changes: object) -> RunSpec:
+    return catalogue.variant(name).spec.replace({key.replace("__", "."): value for key, value in changes.items()})
+
+
+def trained(folder: Path, spec: RunSpec, seconds: float, pictures: int = 11_250) -> None:
+    """A run directory with two epochs that took so long."""
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text(spec.to_json())
+    (folder / "card.json").write_text(json.dumps({"data": {"train": pictures}}))
+    epochs = [{"kind": "epoch", "epoch": n, "seconds": seconds} for n in (1, 2)]
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in epochs))
+
+
+def test_more_work_takes_longer() -> None:
+    seconds = [
+        cost.estimate(s).epoch_seconds
+        for s in (spec("basenet"), spec("basenet-norm-aug"), spec("basenet-bn"), spec("final"), spec("provisional"))
+    ]
+    assert seconds == sorted(seconds) and seconds[-1] > 50 * seconds[0]
+    assert cost.estimate(spec("final-bottleneck")).epoch_seconds < cost.estimate(spec("final")).epoch_seconds
+    assert cost.step_seconds(spec("basenet", fit__batch_size=256)) > 2 * cost.step_seconds(spec("basenet"))
+
+
+def test_the_steps_of_an_epoch_are_the_reports_two_readings() -> None:
+    assert cost.steps_per_epoch(spec("basenet")) == 176
+    assert cost.steps_per_epoch(spec("basenet", fit__epoch_length="test set")) == 35
+
+
+def test_a_training_of_the_same_design_is_what_the_estimate_says(here: Path) -> None:
+    base = spec("basenet")
+    assert "correct" in cost.estimate(base).basis
+    trained(here / "runs" / "one", base, seconds=12.0)
+    again = cost.estimate(spec("basenet", fit__seed=3, fit__epochs=2))
+    assert again.epoch_seconds == pytest.approx(12.0) and again.basis.startswith("measured")
+    # Other designs are corrected by the same factor.
+    before = cost.Machine(1e11, 5e10, 2)
+    modelled = cost._model(spec("final"), before)[0]
+    other = cost.estimate(spec("final"))
+    assert other.step_seconds / modelled == pytest.approx(again.step_seconds / cost._model(base, before)[0])
+    assert "corrected by 1 training here" in other.basis
+
+
+def test_broken_run_directories_are_passed_over(here: Path) -> None:
+    fresh = cost.estimate(spec("basenet"))
+    trained(here / "runs" / "cut", spec("basenet"), 9.0)
+    (here / "runs" / "cut" / "history.jsonl").write_text('{"kind": "epoch", "seco')
+    trained(here / "runs" / "odd", spec("basenet"), 9.0)
+    (here / "runs" / "odd" / "spec.json").write_text("[]")
+    trained(here / "runs" / "new", spec("basenet"), 9.0)
+    (here / "runs" / "new" / "card.json").unlink()
+    assert cost.estimate(spec("basenet")) == fresh
+
+
+def test_the_machine_is_measured_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("PLUMAGE_CACHE", str(here / "cache"))
+    cost.machine.cache_clear()
+    try:
+        first = cost.machine()
+        assert 1e8 < first.flops < 1e13 and 1e8 < first.bandwidth < 1e13
+        cost.machine.cache_clear()
+        monkeypatch.setattr(cost, "measure", lambda cores: pytest.fail("measured again"))
+        assert cost.machine() == first
+        (here / "cache" / "machine.json").write_text('{"flops": 1}')
+        cost.machine.cache_clear()
+        monkeypatch.setattr(cost, "measure", lambda cores: first)
+        assert cost.machine() == first
+    finally:
+        cost.machine.cache_clear()

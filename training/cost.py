@@ -1,0 +1,194 @@
+"""How long a training takes on this machine, estimated from the spec alone, without TensorFlow.
+
+A step's time is modelled as arithmetic, memory traffic, augmentation and a fixed cost a
+layer.  The four coefficients were fitted to the CPU time of 16 designs trained by the engine
+(BaseNet to the provisional design, batches of 16 to 256), all within 26 % of it; they are
+relative to what this machine's cores and memory do, measured once in a fifth of a second.
+Trainings that were run here then correct the estimate.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from training import paths
+from training.describe import describe
+from training.spec import RunSpec, SpecError, parse
+
+ARITHMETIC = 0.70  # time of a forward and backward pass, as a share of 6 FLOP a multiply-add at the measured rate
+MEMORY = 68.0  # passes over all layer outputs, in a step
+AUGMENT_FLOP = 4_400.0  # cost of augmenting a pixel, in FLOP
+LAYER_FLOP = 16e6  # cost of a layer in a step whatever its size, in FLOP; it does not spread over cores
+PARALLEL = 0.85  # of the cores' sum
+PICTURES, VALIDATION = 11_250, 1_250  # cifar100-25
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was measured: FLOP per second of one core (float32), bytes per second, cores."""
+
+    flops: float
+    bandwidth: float
+    cores: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of a step, of an epoch's validation, and of an epoch with both.
+
+    `basis` says for people what the estimate rests on.
+    """
+
+    step_seconds: float
+    validation_seconds: float
+    steps_per_epoch: int
+    basis: str
+
+    @property
+    def epoch_seconds(self) -> float:
+        return self.steps_per_epoch * self.step_seconds + self.validation_seconds
+
+
+def estimate(spec: RunSpec, pictures: int = PICTURES, validation: int = VALIDATION) -> Estimate:
+    """The cost of training `spec` on so many pictures on this machine."""
+    factor, basis = _correction(spec, _observations(paths.runs_dir()))
+    step, picture = _model(spec, machine())
+    return Estimate(factor * step, factor * picture * validation, steps_per_epoch(spec, pictures), basis)
+
+
+def step_seconds(spec: RunSpec) -> float:
+    """Seconds of one training step on this machine."""
+    return estimate(spec).step_seconds
+
+
+def steps_per_epoch(spec: RunSpec, pictures: int = PICTURES) -> int:
+    """Steps that cover the pictures, or the report's literal formula: a fifth of them."""
+    if spec.fit.epoch_length == "test set":
+        return max(1, int(pictures / 5 / spec.fit.batch_size))
+    return ceil(pictures / spec.fit.batch_size)
+
+
+def _model(spec: RunSpec, machine: Machine) -> tuple[float, float]:
+    """Seconds of a training step, and of a forward pass for one picture."""
+    description, batch = describe(spec.network), spec.fit.batch_size
+    pixels = spec.network.input_shape[0] * spec.network.input_shape[1] if len(spec.network.input_shape) == 3 else 0
+    work = ARITHMETIC * 6 * description.macs / machine.flops + MEMORY * description.activation_bytes / machine.bandwidth
+    change = AUGMENT_FLOP * pixels / machine.flops if spec.data.augmentation.on else 0.0
+    spread = max(1.0, PARALLEL * machine.cores)
+    fixed = LAYER_FLOP * len(description.layers) / machine.flops
+    return fixed + batch * (work + change) / spread, work / 3 / spread
+
+
+# --- What this machine does -----------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def machine() -> Machine:
+    """This machine's rates, measured once and kept in the cache folder."""
+    file, cores = (
+        paths.cache_dir() / "machine.json",
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    )
+    try:
+        kept = Machine(**json.loads(file.read_text()))
+        if kept.cores == cores and min(kept.flops, kept.bandwidth) > 0:
+            return kept
+    except (OSError, ValueError, TypeError):
+        pass  # not measured yet, or unreadable: measure
+    measured = measure(cores)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(asdict(measured)))
+        part.replace(file)
+    except OSError:
+        pass  # a cache that cannot be written only costs a fifth of a second next time
+    return measured
+
+
+def measure(cores: int, seconds: float = 0.1) -> Machine:
+    """The best of many short runs, so that other work on the machine hardly matters."""
+    import numpy as np
+
+    a = np.full((64, 64), 0.5, np.float32)  # small enough that BLAS stays on one core
+    b = np.empty_like(a)
+    x = np.ones(2_000_000, np.float32)
+    y = np.empty_like(x)
+    product = _best(lambda: np.matmul(a, a, out=b), seconds)
+    scaled = _best(lambda: np.multiply(x, 1.5, out=y), seconds)
+    return Machine(2 * 64**3 / product, 2 * x.nbytes / scaled, cores)
+
+
+def _best(work: Any, seconds: float) -> float:
+    best, end = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < end or best == float("inf"):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+# --- What trainings here took -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One training of this machine: its spec, and how much longer than modelled its epochs took."""
+
+    spec: RunSpec
+    ratio: float
+
+
+def _correction(spec: RunSpec, seen: tuple[Observation, ...]) -> tuple[float, str]:
+    """The factor for an estimate, from trainings of the same design if there are any, else from all."""
+    same = [o.ratio for o in seen if _costs_alike(o.spec, spec)]
+    if same:
+        return statistics.median(same), "measured: this design was trained here"
+    if seen:
+        ratio = statistics.median(o.ratio for o in seen)
+        return ratio, f"estimated, corrected by {len(seen)} training{'s' if len(seen) > 1 else ''} here"
+    return 1.0, "estimated; a training here will correct it"
+
+
+def _costs_alike(a: RunSpec, b: RunSpec) -> bool:
+    return (
+        a.network == b.network
+        and a.fit.batch_size == b.fit.batch_size
+        and a.data.augmentation.on == b.data.augmentation.on
+    )
+
+
+def _observations(runs: Path) -> tuple[Observation, ...]:
+    """The latest trainings under `runs`, at most 20."""
+    try:
+        files = [(entry.stat().st_mtime, entry) for entry in runs.glob("*/history.jsonl")]
+    except OSError:
+        return ()
+    latest = sorted(files, key=lambda item: item[0], reverse=True)[:20]
+    found = (_observe(file, modified) for modified, file in latest)
+    return tuple(observation for observation in found if observation)
+
+
+@lru_cache(maxsize=256)
+def _observe(file: Path, modified: float) -> Observation | None:
+    """What a run's history says; `modified` makes a grown file be read again."""
+    try:
+        spec = parse((file.parent / "spec.json").read_bytes())
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        epochs = [float(line["seconds"]) for line in lines if line.get("kind") == "epoch"]
+        pictures = json.loads((file.parent / "card.json").read_bytes())["data"]["train"]
+    except (OSError, ValueError, KeyError, TypeError, SpecError):
+        return None  # still running, or cut off in the middle of a line
+    if not epochs:
+        return None
+    step, picture = _model(spec, machine())
+    modelled = step * steps_per_epoch(spec, pictures) + picture * pictures / 9
+    return Observation(spec, statistics.median(epochs) / modelled)
