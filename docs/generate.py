@@ -1,0 +1,107 @@
+"""Everything in the documentation that comes from the program: `python -m docs.generate`, or `make docs`.
+
+docs/toggles.md is written whole; in other files only what stands between two marks changes.
+`--check` writes nothing and fails where a file is not what the program would write.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from training import catalogue, results, toggles
+from training.toggles import Toggle
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _allowed(toggle: Toggle) -> str:
+    if toggle.kind == "switch":
+        return "`on`, `off`"
+    if toggle.kind == "choice":
+        return ", ".join(f"`{toggle.to_text(option)}`" for option in toggle.options)
+    if toggle.kind == "rates":
+        return f"`on` (the entry's own rates), `off`, or a rate for each place, each 0 to {toggle.high:g}"
+    kind = "whole numbers" if isinstance(toggle.step, int) else "numbers"
+    return f"{kind}, {toggle.low:g} to {toggle.high:g}"
+
+
+def toggles_page() -> str:
+    """docs/toggles.md: every toggle with its words, its field and its values."""
+    lines = [
+        "# Toggles",
+        "",
+        "Every choice that can be switched, as `training/toggles.py` defines it; this page is made from there by",
+        "`make docs`. A key is the name of the switch in the address of a design (`/design?from=final&pooling=max`) and",
+        "on the command line (`python -m training fit final --set pooling=max`). A field is the same choice in a",
+        "spec's JSON, and can be set by its dotted path too. Whatever a switch does not name is set so as well:",
+        "`--set fit.weight_decay=0.0005`.",
+    ]
+    for group in toggles.GROUPS:
+        lines += ["", f"## {group}", "", "| key | what it does | values | field |", "|---|---|---|---|"]
+        lines += [
+            f"| `{toggle.key}` | **{toggle.label}.** {toggle.help} | {_allowed(toggle)} | `{toggle.path}` |"
+            for toggle in toggles.TOGGLES
+            if toggle.group == group
+        ]
+    lines += [
+        "",
+        "## The ladder",
+        "",
+        "Each entry of the catalogue differs from its parent by one toggle; `network` means a new list of blocks.",
+        "",
+        "| entry | parent | toggle | what it is |",
+        "|---|---|---|---|",
+    ]
+    for entry in catalogue.variants():
+        parent, toggle = (f"`{text}`" if text else "–" for text in (entry.parent, entry.toggle))
+        lines.append(f"| `{entry.name}` | {parent} | {toggle} | {entry.why} |")
+    return "\n".join(lines) + "\n"
+
+
+def results_table() -> str:
+    """The table of README.md: the report's figures beside those in the shipped cards."""
+    return results.to_markdown(results.rows())
+
+
+Part = tuple[str, str | None, Callable[[], str]]
+PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file), what makes the text
+    ("docs/toggles.md", None, toggles_page),
+    ("README.md", "results", results_table),
+)
+
+
+def between(text: str, mark: str, new: str) -> str:
+    """`text` with what stands between `<!-- mark -->` and `<!-- /mark -->` replaced by `new`."""
+    pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
+    if not pattern.search(text):
+        raise ValueError(f"The marks <!-- {mark} --> and <!-- /{mark} --> are missing.")
+    return pattern.sub(lambda found: f"{found[1]}\n{new.strip()}\n\n{found[2]}", text)
+
+
+def outdated() -> dict[Path, str]:
+    """The files that differ from what the program says, each with its right text."""
+    texts: dict[Path, str] = {}
+    for name, mark, make in PARTS:
+        path = ROOT / name
+        old = texts.get(path) or (path.read_text(encoding="utf-8") if path.is_file() else "")
+        texts[path] = between(old, mark, make()) if mark else make()
+    return {p: text for p, text in texts.items() if not p.is_file() or p.read_text(encoding="utf-8") != text}
+
+
+def main(arguments: list[str]) -> int:
+    files = outdated()
+    if "--check" in arguments:
+        for path in files:
+            print(f"{path.relative_to(ROOT)} is out of date: run make docs.", file=sys.stderr)
+        return 1 if files else 0
+    for path, text in files.items():
+        path.write_text(text, encoding="utf-8")
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
