@@ -1,0 +1,234 @@
+"""A run directory: everything of a run, in plain files, readable and whole at any instant.
+
+    spec.json        the frozen spec
+    status.json      queued, running, stopped, finished or failed; process, heartbeat, progress
+    history.jsonl    a line an epoch, and finer points within the epochs
+    checkpoint.npz   from which the run goes on; best.npz: early stopping's best weights
+    model.keras      the trained network, which plain Keras opens (takes pixels 0 to 255)
+    card.json        spec, data, versions, machine, figures: written at the end
+    log.txt          what the process printed
+    stop             a request to stop, removed by the run when it has stopped
+
+Files are replaced in one step, so that a reader never sees half of one.  A shipped model
+(`models/NAME`) is read through the same interface.  No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training import spec as specs
+from training.paths import models_dir, runs_dir
+from training.spec import RunSpec, SpecError
+
+ACTIVE = ("queued", "running")
+SILENT_SECONDS = 30.0  # a running process beats every second or two; after this long it is taken for dead
+
+
+class RunError(Exception):
+    """A run directory is missing, broken or busy.  The message is one sentence for people."""
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Replace `path` by `content` in one step; raises `RunError` where the disk refuses."""
+    raw = content.encode() if isinstance(content, str) else content
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise RunError(
+            f"{path} cannot be written: {error.strerror}; free some space or choose another folder."
+        ) from None
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write named arrays as an uncompressed .npz in one step, no pickle."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **{name.replace("/", "|"): value for name, value in arrays.items()})
+    write_atomic(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Named arrays of an .npz; raises `RunError` where it is missing or broken."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name.replace("|", "/"): file[name] for name in file.files}
+    except FileNotFoundError:
+        raise RunError(f"{path} is missing.") from None
+    except Exception as error:  # zipfile, numpy and OS errors alike mean: not a whole .npz
+        raise RunError(f"{path} is broken ({type(error).__name__}: {error}).") from None
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """One run directory, or one shipped model."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The directory's name, by which the app and the command line know the run."""
+        return self.path.name
+
+    def file(self, name: str) -> Path:
+        return self.path / name
+
+    def spec(self) -> RunSpec:
+        """The run's spec; raises `RunError`."""
+        try:
+            return specs.parse(self.file("spec.json").read_bytes())
+        except OSError:
+            raise RunError(f"{self.path} is not a run: it has no spec.json.") from None
+        except SpecError as error:
+            raise RunError(f"{self.file('spec.json')} is broken: {error}") from None
+
+    def status(self) -> dict[str, Any]:
+        """state, progress and message.  A run whose process is gone is "stopped", whatever it last wrote."""
+        status = _read_json(self.file("status.json"))
+        if not status:
+            done = self.file("card.json").is_file()
+            return {"state": "finished" if done else "stopped", "message": "", "epoch": 0, "step": 0}
+        if status.get("state") == "running" and not alive(status):
+            status["state"] = "stopped"
+            status["message"] = (
+                "The process ended without a word (killed, or out of memory); resume goes on from its checkpoint."
+            )
+        return status
+
+    def write_status(self, **fields: Any) -> None:
+        """Change fields of status.json, keeping the others."""
+        write_atomic(self.file("status.json"), json.dumps(_read_json(self.file("status.json")) | fields))
+
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of history.jsonl; a line cut short by a kill is left out."""
+        lines = []
+        try:
+            text = self.file("history.jsonl").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return []
+        for line in text.splitlines():
+            try:
+                lines.append(json.loads(line))
+            except ValueError:
+                continue
+        return [line for line in lines if isinstance(line, dict) and "kind" in line]
+
+    def append_history(self, line: dict[str, Any]) -> None:
+        """Add one line; a line is written whole or, by a kill, cut, and then not read."""
+        try:
+            with self.file("history.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be written: {error.strerror}; free some space.") from None
+
+    def truncate_history(self, step: int) -> None:
+        """Forget what was written after global step `step`, where a resumed run goes on."""
+        kept = [line for line in self.history() if line["step"] <= step]
+        write_atomic(self.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in kept))
+
+    def card(self) -> dict[str, Any] | None:
+        """The card of a finished run, or None."""
+        return _read_json(self.file("card.json")) or None
+
+    def write_card(self, card: dict[str, Any]) -> None:
+        write_atomic(self.file("card.json"), json.dumps(card, indent=2) + "\n")
+
+    def request_stop(self) -> None:
+        """Ask the run's process to stop; it does within 2 seconds and keeps its checkpoint."""
+        write_atomic(self.file("stop"), "")
+
+    def stop_requested(self) -> bool:
+        return self.file("stop").exists()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def alive(status: dict[str, Any]) -> bool:
+    """Whether the process that wrote `status` is still that process, and beating."""
+    import psutil
+
+    pid, born = status.get("pid"), status.get("process_started")
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE or (born is not None and abs(process.create_time() - born) > 2):
+            return False
+    except (psutil.Error, TypeError, ValueError):
+        return False
+    return process.status() == psutil.STATUS_STOPPED or time.time() - status.get("heartbeat", 0) < SILENT_SECONDS
+
+
+def process_identity() -> dict[str, Any]:
+    """The fields by which `alive` knows this process again."""
+    import psutil
+
+    return {"pid": os.getpid(), "process_started": psutil.Process().create_time(), "heartbeat": time.time()}
+
+
+def create(spec: RunSpec, path: Path | None = None) -> RunDir:
+    """A new run directory in state "queued"; raises `RunError` if `path` holds another run."""
+    if path is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        path = runs_dir() / f"{spec.name}-{stamp}"
+        number = 1
+        while path.exists():
+            number += 1
+            path = runs_dir() / f"{spec.name}-{stamp}-{number}"
+    run = RunDir(path)
+    if run.file("spec.json").exists():
+        raise RunError(f"{path} already holds a run; resume it (--resume) or choose another directory (--run-dir).")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"The run directory {path} cannot be made: {error.strerror}.") from None
+    run.write_status(
+        state="queued", created=time.time(), epoch=0, step=0, max_epochs=spec.fit.max_epochs,
+        minutes=spec.fit.minutes, elapsed_seconds=0.0, message="",
+    )  # fmt: skip
+    write_atomic(run.file("spec.json"), spec.to_json() + "\n")
+    return run
+
+
+def runs() -> list[RunDir]:
+    """All run directories, newest first."""
+    found = [RunDir(path.parent) for path in runs_dir().glob("*/spec.json")]
+    return sorted(found, key=lambda run: _read_json(run.file("status.json")).get("created", 0), reverse=True)
+
+
+def models() -> list[RunDir]:
+    """The models that ship, by name."""
+    return [RunDir(path.parent) for path in sorted(models_dir().glob("*/card.json"))]
+
+
+def find(name: str) -> RunDir:
+    """The run with this id, the shipped model of this name, or the run directory at this path; raises `RunError`."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        for place in (runs_dir() / name, models_dir() / name):
+            if (place / "spec.json").is_file():
+                return RunDir(place)
+    if (Path(name) / "spec.json").is_file():
+        return RunDir(Path(name).resolve())
+    raise RunError(f"There is no run and no shipped model {name!r}; `python -m training runs` lists the runs.")
