@@ -186,7 +186,7 @@ CIFAR100_25 = Records(
         "clock",
         "cloud",
         "cockroach",
-    ),  # fmt: skip
+    ),
     label_bytes=2,
     files={"train": ["train.bin"], "test": ["test.bin"]},
     counts={"train": 12_500, "test": 2_500},

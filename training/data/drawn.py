@@ -1,86 +1,176 @@
-"""Pictures drawn by the program itself: 25 classes, 5 shapes in 5 textures, 32x32."""
+"""Pictures drawn by the program itself: 5 shapes in 5 textures make 25 classes, 32x32.
+
+Colours, place, size, turn, light, ground, clutter and what covers the thing are drawn at
+random and have nothing to do with the class, so that no single pixel and no mean colour
+tells it; the shape and the texture have to be seen.  docs/drawn.md has the figures.
+
+Arithmetic is float32 with operations that IEEE 754 rounds exactly, and the random numbers
+are NumPy's PCG64 doubles: every machine draws the same bytes.
+"""
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training import paths
 from training.data import split, store
 from training.data.base import Images, Labels, Progress
 
-VERSION = 1
-SHAPES = ("disc", "square", "triangle", "star", "cross")
+VERSION = 2  # of the drawings: a change to any pixel needs another
+SIZE = 32
+BATCH = 50  # pictures of a class drawn in one call
+SHAPES = ("disc", "square", "triangle", "star", "heart")
 TEXTURES = ("plain", "striped", "checked", "dotted", "ringed")
-Floats = NDArray[np.float64]
+
+Floats = np.ndarray  # float32
+
+
+def _length(x: Floats, y: Floats) -> Floats:
+    return np.sqrt(x * x + y * y)
 
 
 def _wave(x: Floats) -> Floats:
-    """A triangle wave of period 1 between -1 and 1."""
-    return 4 * np.abs(x - np.floor(x + 0.5)) - 1
+    """A triangle wave: period 1, from -1 to 1."""
+    return 4 * np.abs(x - np.floor(x + np.float32(0.5))) - 1
 
 
-def _distance(shape: NDArray[np.intp], x: Floats, y: Floats) -> Floats:
-    """About the distance to the outline, negative inside; each shape fits in a radius of 1."""
-    ax, ay = np.abs(x), np.abs(y)
-    disc = np.sqrt(x * x + y * y) - 0.85
-    square = np.maximum(ax, ay) - 0.75
-    triangle = np.maximum(0.8660254 * ax + 0.5 * y, -y) - 0.5
-    star = np.minimum(triangle, np.maximum(0.8660254 * ax - 0.5 * y, y) - 0.5)
-    cross = np.maximum(np.minimum(ax, ay) - 0.28, np.maximum(ax, ay) - 0.9)
-    return np.choose(shape, [disc, square, triangle, star, cross])
+# Signed distances to the outlines, negative inside; y points down, each shape is about 1 in
+# radius.  After Inigo Quilez, "2D distance functions", https://iquilezles.org/articles/distfunctions2d/
 
 
-def _texture(texture: NDArray[np.intp], x: Floats, y: Floats) -> Floats:
-    """How much of the second colour, 0 to 1."""
-    plain = np.zeros_like(x)
-    striped = 0.5 + 3 * _wave(x)
-    checked = 0.5 + 3 * _wave(x) * _wave(y)
-    dotted = 0.5 + 3 * (0.45 - np.sqrt(_wave(x) ** 2 + _wave(y) ** 2) * 0.7)
-    ringed = 0.5 + 3 * _wave(np.sqrt(x * x + y * y))
-    return np.clip(np.choose(texture, [plain, striped, checked, dotted, ringed]), 0, 1)
+def disc(x: Floats, y: Floats) -> Floats:
+    return _length(x, y) - np.float32(0.85)
 
 
-def draw(labels: NDArray[np.integer], seed: int) -> Images:
-    """(n, 32, 32, 3) uint8, one picture for each label."""
-    n = len(labels)
-    random = np.random.default_rng(seed)
+def square(x: Floats, y: Floats) -> Floats:
+    return np.maximum(np.abs(x), np.abs(y)) - np.float32(0.75)
 
-    def uniform(low: float, high: float, *shape: int) -> Floats:
-        return (low + (high - low) * random.random((n, *shape)))[..., None, None]
 
-    grid = (np.arange(32) + 0.5) / 16 - 1
-    x, y = grid[None, None, :], grid[None, :, None]
-    shape, texture = (np.asarray(labels) // 5)[:, None, None], (np.asarray(labels) % 5)[:, None, None]
-    angle, scale = uniform(-0.5, 0.5), uniform(0.45, 0.8)
-    dx, dy = x - uniform(-0.3, 0.3), y - uniform(-0.3, 0.3)
-    u = (np.cos(angle) * dx + np.sin(angle) * dy) / scale
-    v = (np.cos(angle) * dy - np.sin(angle) * dx) / scale
-    inside = np.clip(0.5 - _distance(shape, u, v) * scale * 16, 0, 1)
-    grain = uniform(1.4, 2.2)
-    second = _texture(texture, u * grain + uniform(0, 1), v * grain + uniform(0, 1))
-    colours = uniform(0, 1, 4, 3)
-    slope = np.clip(0.5 + uniform(-0.5, 0.5) * x + uniform(-0.5, 0.5) * y, 0, 1)
-    picture = np.empty((n, 32, 32, 3))
-    for channel in range(3):
-        one, two, three, four = (colours[:, k, channel] for k in range(4))
-        object_ = one + (two - one) * second
-        ground = three + (four - three) * slope
-        picture[..., channel] = ground + (object_ - ground) * inside
-    noise = (random.random(picture.shape) - 0.5) * 0.1
-    return np.clip((picture + noise) * 255, 0, 255).astype(np.uint8)
+def triangle(x: Floats, y: Floats) -> Floats:
+    return np.maximum(np.float32(0.8660254) * np.abs(x) - y * np.float32(0.5), y) - np.float32(0.52)
+
+
+def star(x: Floats, y: Floats) -> Floats:
+    c, s = np.float32(0.80901699), np.float32(0.58778525)  # of 36 degrees: fold the plane onto one point of the star
+    x, y = np.abs(x), -y
+    fold = 2 * np.maximum(c * x - s * y, 0)
+    x, y = x - fold * c, y + fold * s
+    fold = 2 * np.maximum(-c * x - s * y, 0)
+    x, y = np.abs(x + fold * c), y + fold * s - np.float32(1.05)
+    bx, by = np.float32(0.45) * s, np.float32(0.45) * c - 1
+    along = np.clip((x * bx + y * by) / (bx * bx + by * by), 0, np.float32(1.05))
+    return np.copysign(_length(x - bx * along, y - by * along), y * bx - x * by)
+
+
+def heart(x: Floats, y: Floats) -> Floats:
+    x, y = np.abs(x) * np.float32(0.6), np.float32(0.52) - y * np.float32(0.6)
+    lobe = _length(x - np.float32(0.25), y - np.float32(0.75)) - np.float32(0.35355339)
+    along = np.float32(0.5) * np.maximum(x + y, 0)
+    edge = np.copysign(np.minimum(_length(x, y - 1), _length(x - along, y - along)), x - y)
+    return np.where(x + y > 1, lobe, edge) / np.float32(0.6)
+
+
+# How much of the second colour, 0 to 1; lengths are in periods.
+
+
+def plain(x: Floats, y: Floats) -> Floats:
+    return np.zeros_like(x)
+
+
+def striped(x: Floats, y: Floats) -> Floats:
+    return _wave(x)
+
+
+def checked(x: Floats, y: Floats) -> Floats:
+    return 2 * _wave(x) * _wave(y)
+
+
+def dotted(x: Floats, y: Floats) -> Floats:
+    return np.float32(1.05) - _length(_wave(x) + 1, _wave(y) + 1)
+
+
+def ringed(x: Floats, y: Floats) -> Floats:
+    return _wave(_length(x, y))
+
+
+_SHAPES = (disc, square, triangle, star, heart)
+_TEXTURES = (plain, striped, checked, dotted, ringed)
+
+
+def draw(label: int, count: int, seed: tuple[int, ...]) -> Images:
+    """uint8 (count, 32, 32, 3): pictures of class `label`; the same for the same arguments."""
+    random = np.random.default_rng([VERSION, label, *seed])
+
+    def uniform(low: float, high: float) -> Floats:
+        """One number for each picture, to be broadcast over its pixels."""
+        return (low + (high - low) * random.random((count, 1, 1))).astype(np.float32)
+
+    def turned(x: Floats, y: Floats, degrees: float) -> tuple[Floats, Floats]:
+        angle = np.float64(degrees / 180 * np.pi) * (2 * random.random((count, 1, 1)) - 1)
+        cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+        return cos * x + sin * y, cos * y - sin * x
+
+    def colours() -> Floats:
+        return random.random((count, 1, 1, 3), dtype=np.float64).astype(np.float32)
+
+    def cover(picture: Floats, inside: Floats, colour: Floats) -> Floats:
+        return picture + (colour - picture) * inside[..., None]
+
+    axis = ((np.arange(SIZE) + 0.5) / (SIZE / 2) - 1).astype(np.float32)
+    x, y = np.broadcast_to(axis, (1, SIZE, SIZE)), axis[None, :, None]
+    edge = np.float32(SIZE / 2)  # pixels in a unit: outlines are as sharp as a pixel
+
+    # the ground: two colours, a slope and waves between them
+    u, v = turned(x, y, 180)
+    mix = np.clip(np.float32(0.5) + uniform(-0.6, 0.6) * u + uniform(0, 0.3) * _wave(v * uniform(0.3, 1.5)), 0, 1)
+    picture = cover(np.broadcast_to(colours(), (count, SIZE, SIZE, 3)), mix, colours())
+
+    # clutter behind: ellipses and bars
+    for _ in range(3):
+        u, v = turned(x - uniform(-1, 1), y - uniform(-1, 1), 180)
+        blot = np.clip(np.float32(0.5) - (_length(u, v * uniform(0.8, 5)) - uniform(0.1, 0.35)) * edge, 0, 1)
+        picture = cover(picture, blot, colours())
+
+    # the thing: its shadow, its texture, its light
+    size = uniform(0.55, 0.85)
+    u, v = turned(x - uniform(-0.28, 0.28), y - uniform(-0.28, 0.28), 25)
+    u, v = u / (size * uniform(0.85, 1.15)), v / size
+    distance = _SHAPES[label // 5](u, v) * size
+    inside = np.clip(np.float32(0.5) - distance * edge, 0, 1)
+    shadow = np.clip(1 - distance * uniform(3, 8), 0, 1) * uniform(0, 0.5)
+    picture = picture * (1 - shadow[..., None])
+    period = uniform(5.5, 7.5) / (edge * size)
+    texture = _TEXTURES[label % 5](u / period + uniform(-0.25, 0.25), v / period + uniform(-0.25, 0.25))
+    second = np.clip(np.float32(0.5) + texture * uniform(1.5, 3), 0, 1) if label % 5 else texture
+    first = colours()
+    other = (first + np.float32(0.35) + np.float32(0.3) * colours()) % 1  # never too near to the first
+    thing = cover(np.broadcast_to(first, (count, SIZE, SIZE, 3)), second, other)
+    thing = thing * (1 + uniform(-0.35, 0.35) * u + uniform(-0.35, 0.35) * v)[..., None]
+    picture = picture + (thing - picture) * inside[..., None]
+
+    # what covers it: a bar from beyond the border over a part of half of the pictures
+    u, v = turned(x - uniform(-1, 1), y - uniform(-1, 1), 180)
+    bar = np.clip(np.float32(0.5) - (np.maximum(np.abs(u) - uniform(-0.15, 0.1), -v)) * edge, 0, 1)
+    picture = cover(picture, bar, colours())
+
+    # light over all, and noise
+    picture = picture * (1 + uniform(-0.3, 0.3) * x + uniform(-0.3, 0.3) * y)[..., None] * uniform(0.7, 1.15)[..., None]
+    noise = random.random(picture.shape, dtype=np.float64).astype(np.float32) - np.float32(0.5)
+    return np.clip((picture + noise * uniform(0.02, 0.14)[..., None]) * 255, 0, 255).astype(np.uint8)
 
 
 class Drawn:
-    """Drawn pictures, kept once drawn."""
+    """Drawn pictures, kept once drawn.  Classes follow one another in turn in both parts."""
 
     name = "drawn"
     title = "Drawn textured shapes"
-    classes = 25
+    classes = len(SHAPES) * len(TEXTURES)
     class_names = tuple(f"{texture} {shape}" for shape in SHAPES for texture in TEXTURES)
-    picture_size = (32, 32, 3)
+    picture_size = (SIZE, SIZE, 3)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -93,14 +183,22 @@ class Drawn:
         return "drawn by the program"
 
     def _all(self, part: str) -> tuple[Images, Labels]:
-        labels = (np.arange(self.counts[part]) % self.classes).astype(np.int32)
-        seed = {"train": 1, "test": 2}[part]
+        each = self.counts[part] // self.classes
 
         def fill(out: np.ndarray) -> None:
-            for start in range(0, len(labels), 500):
-                out[start : start + 500] = draw(labels[start : start + 500], seed * 1000 + start)
+            by_class = out.reshape(each, self.classes, SIZE, SIZE, 3)
 
-        return store.array(f"drawn-{VERSION}-{part}", (len(labels), 32, 32, 3), np.uint8, fill), labels
+            def some(job: tuple[int, int]) -> None:
+                label, start = job
+                by_class[start : start + BATCH, label] = draw(label, BATCH, (part == "test", start))
+
+            with ThreadPoolExecutor(os.cpu_count()) as pool:  # NumPy works outside the interpreter's lock
+                list(
+                    pool.map(some, [(label, start) for label in range(self.classes) for start in range(0, each, BATCH)])
+                )
+
+        labels = np.tile(np.arange(self.classes, dtype=np.int32), each)
+        return store.array(f"drawn-{VERSION}-{part}", (len(labels), SIZE, SIZE, 3), np.uint8, fill), labels
 
     def train(self, validation: str) -> tuple[Images, Labels, int, str]:
         images, labels = self._all("train")
@@ -112,8 +210,9 @@ class Drawn:
         return self._all("test")
 
     def samples(self, count: int) -> list[tuple[Images, int]]:
-        labels = np.arange(count) * 6 % self.classes
-        return list(zip(draw(labels, 1000), labels.tolist(), strict=True))
+        """Training pictures of all classes in turn; from one to the next shape and texture both change."""
+        labels = [i % 5 * 5 + (i + i // 5) % 5 for i in range(count)]
+        return [(draw(label, BATCH, (0, 0))[i // self.classes], label) for i, label in enumerate(labels)]
 
     def fetch(self, progress: Progress) -> None:
         """Draw them all ahead of the first use."""
