@@ -1,0 +1,96 @@
+"""How long a person waits, in Chromium: `python -m tests.browser.timings [REPEATS]`, or `make timings`.
+
+A command and not a test: what it prints depends on the machine and on what else that does.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.browser import chromium
+from tests.browser.app import App
+from tests.browser.page import PAGES, errors_of, settle
+
+HOME, SWITCH = 3.0, 0.5  # seconds: what Plumage promises
+
+
+def home_seconds(app: App, page: Page) -> float:
+    """From the start of `streamlit run` to a Home that is drawn and rests."""
+    start = time.perf_counter()
+    app.start()
+    page.goto(app.url)
+    settle(page)
+    return time.perf_counter() - start
+
+
+def switch_seconds(page: Page, name: str) -> float:
+    """From a click in the navigation to the other page, drawn and at rest, by the browser's own clock."""
+    title = name.capitalize()
+    page.evaluate(
+        """title => {
+            window.plumage = new Promise(resolve => {
+                let start;
+                document.addEventListener('click', () => {
+                    start = performance.now();
+                    const look = () => {
+                        const app = document.querySelector('[data-testid=stApp]');
+                        const shown = document.querySelector('[data-testid=stMain] h1')?.innerText.trim();
+                        const there = title === 'Home' ? location.pathname === '/' : location.pathname.endsWith(title.toLowerCase());
+                        const rests = app.dataset.testScriptState === 'notRunning' && !document.querySelector('[data-testid=stSkeleton]');
+                        const stale = document.querySelector('[data-testid=stMain] [data-stale=true]');
+                        if (there && rests && !stale && shown === (title === 'Home' ? 'Plumage' : title)) resolve(performance.now() - start);
+                        else requestAnimationFrame(look);
+                    };
+                    requestAnimationFrame(look);
+                }, {capture: true, once: true});
+            });
+        }""",
+        title,
+    )
+    page.get_by_role("link", name=title, exact=True).first.click()
+    return page.evaluate("() => window.plumage") / 1000
+
+
+def line(what: str, seconds: list[float], limit: float) -> str:
+    middle = statistics.median(seconds)
+    verdict = "within" if middle < limit else "OVER"
+    return f"{what:<22} median {middle:6.3f} s, slowest {max(seconds):6.3f} s, {verdict} {limit:g} s"
+
+
+def main(repeats: int = 5) -> int:
+    starts: list[float] = []
+    switches: dict[str, list[float]] = {name: [] for name in PAGES}
+    errors: list[str] = []
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.flags())
+        for repeat in range(repeats):
+            app = App(Path(folder) / str(repeat), os.environ.get("PLUMAGE_DATA"))
+            context = browser.new_context(viewport={"width": 1280, "height": 800})
+            page = context.new_page()
+            errors_of(page, errors)
+            try:
+                starts.append(home_seconds(app, page))
+                for name in [*PAGES[1:], *PAGES]:  # from each page to the next, twice
+                    switches[name].append(switch_seconds(page, name))
+            finally:
+                context.close()
+                app.stop_everything()
+        browser.close()
+    print(f"{repeats} starts, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    print(line("Home from its start", starts, HOME))
+    for name, seconds in switches.items():
+        print(line(f"switch to {name}", seconds, SWITCH))
+    for error in dict.fromkeys(errors):
+        print(f"console: {error}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(int, sys.argv[1:])))
