@@ -1,10 +1,112 @@
-"""Design: switch the parts of a network and see at once what changes."""
+"""Design: switch the parts of a network and see at once what changes.
+
+The whole design is in the address.  Everything runs in one fragment: a switch redraws the
+page's body alone.
+"""
+
+from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import controls
+from pages.shared import charts, controls, diagram, figures, present, preview, switches
+from training import catalogue, toggles
+from training.describe import describe
+from training.keras_code import keras_code
+from training.spec import RunSpec
 
+FROM = "design.from"
+WRITTEN = "design.written"  # the parameters as last written to the address
+RESEED = "design.reseed"  # parameters to start over from, set by callbacks
+
+
+def current() -> tuple[RunSpec, dict[str, str]]:
+    """The design, and {toggle key: sentence} for what is impossible.
+
+    The widgets hold it, unless the address was changed from outside (a link, back and
+    forward) or another entry was chosen.
+    """
+    query = controls.design_query()
+    again = st.session_state.pop(RESEED, None)
+    if again is None and (query != st.session_state.get(WRITTEN) or not switches.seeded()):
+        again = query or st.session_state.get("design") or {}
+    if again is not None:
+        spec, errors = controls.read(again)
+        st.session_state[FROM] = controls.base_of(spec).name
+        switches.seed(spec)
+    else:
+        entry = catalogue.variant(st.session_state[FROM]).spec
+        spec, errors = controls.settle(entry, switches.values(entry))
+    controls.remember(spec)
+    st.session_state[WRITTEN] = controls.design_query()
+    return spec, errors
+
+
+def _start_over() -> None:
+    st.session_state[RESEED] = {toggles.FROM: st.session_state[FROM]}
+
+
+def _reference(spec: RunSpec) -> catalogue.Variant | None:
+    """What a design is compared with: the entry it started from, or that entry's parent where it equals it."""
+    entry = controls.base_of(spec)
+    if controls.changes(spec):
+        return entry
+    return catalogue.variant(entry.parent) if entry.parent else None
+
+
+def header(spec: RunSpec) -> None:
+    entry, changed = controls.base_of(spec), controls.changes(spec)
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    with left:
+        st.selectbox(
+            "Start from", catalogue.names(), key=FROM, on_change=_start_over,
+            format_func=lambda name: f"{name}  ·  {catalogue.variant(name).title}",
+        )  # fmt: skip
+    with right, st.container(horizontal=True, horizontal_alignment="right"):
+        if changed:
+            st.button("Undo changes", on_click=_start_over, icon=":material/undo:", type="tertiary")
+        figures.copy_link()
+        if st.button("Train this design", type="primary", icon=":material/play_arrow:"):
+            controls.go("train", toggles.to_query(spec))
+    st.markdown(entry.why)
+    if changed:
+        st.markdown(f"Changed from {entry.name}: {' · '.join(changed)}.")
+    else:
+        st.markdown(figures.report(entry))
+
+
+def drawing(spec: RunSpec, reference: catalogue.Variant | None) -> None:
+    base = reference.spec if reference else None
+    figures.show(figures.of(spec, base, reference.name if reference else ""))
+    st.markdown(diagram.draw(spec.network, base.network if base else None), unsafe_allow_html=True)
+    behind = (reference.name, reference.spec.network) if reference and reference.spec.network != spec.network else None
+    charts.show(charts.depth(spec.network, behind), key="depth", alt="Channels and spatial size by layer, log scale")
+    if behind and not present.is_on():
+        st.caption(f"Channels and spatial size after each layer, log scale. Faint: {behind[0]}.")
+
+
+@st.fragment
+def body() -> None:
+    spec, errors = current()
+    if sentence := errors.get(toggles.FROM):
+        st.warning(sentence, icon=":material/link_off:")
+    header(spec)
+    left, right = st.columns([2.15, 1], gap="large")
+    with left:
+        drawing(spec, _reference(spec))
+    with right:
+        switches.show(spec, errors)
+    # Only the open tab is computed.
+    layers, pictures, code = st.tabs(["Layers", "Pictures", "Keras code"], key="design-tab", on_change="rerun")
+    if layers.open:
+        layers.markdown(figures.layer_table(describe(spec.network)), unsafe_allow_html=True)
+    if pictures.open:
+        with pictures:
+            preview.show(spec)
+    if code.open:
+        code.caption("The same network and fit as plain Keras, ready to copy.")
+        code.code(keras_code(spec), language="python", height=420)
+
+
+st.html(f"<style>{diagram.CSS}{figures.CSS}</style>")
 st.title("Design")
-spec = controls.design()
-controls.remember(spec)
-st.code(spec.to_json())
+body()

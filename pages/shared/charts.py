@@ -7,11 +7,14 @@ print and by the colour-blind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil, log2
 from typing import Any
 
 import streamlit as st
 
 from pages.shared import present, style
+from training.describe import describe
+from training.spec import Network
 
 Row = Mapping[str, Any]
 
@@ -170,3 +173,52 @@ def bars(rows: Sequence[Row], label: str, value: str, color: str | None = None, 
             },
         ],
     }
+
+
+def depth(network: Network, reference: tuple[str, Network] | None = None, height: int = 250) -> dict[str, Any]:
+    """The report's figure: channels grow layer by layer as the spatial size shrinks, on a log scale.
+
+    `reference` (its name and network) is drawn behind, faint.
+    """
+    values = _depth(network)
+    behind = _depth(reference[1]) if reference else []
+    domain, colors = ["channels", "spatial size"], [style.LAYER["conv"], style.LAYER["pool"]]
+    top = max(row["value"] for row in [*values, *behind])
+    encoding = {
+        "x": {"field": "place", "type": "quantitative", "axis": {"title": "layer", "tickMinStep": 1, "grid": False, "labels": False, "ticks": False}},
+        "y": {"field": "value", "type": "quantitative", "scale": {"type": "log", "base": 2, "domain": [1, 2 ** ceil(log2(top))]}, "axis": {"title": None, "format": "d", "tickCount": 6}},
+        "color": {"field": "what", "type": "nominal", "scale": {"domain": domain, "range": colors}, "legend": {"orient": "top", "title": None, "symbolType": "stroke"}},
+        "strokeDash": {"field": "what", "type": "nominal", "scale": {"domain": domain, "range": [[1, 0], [5, 4]]}, "legend": None},
+    }  # fmt: skip
+    tooltip = [
+        {"field": "layer", "type": "nominal"},
+        {"field": "what", "type": "nominal"},
+        {"field": "value", "type": "quantitative"},
+    ]
+    layers: list[dict[str, Any]] = []
+    if reference:
+        layers.append({
+            "data": {"values": behind},
+            "mark": {"type": "line", "strokeWidth": 5, "opacity": 0.22, "interpolate": "monotone"},
+            "encoding": encoding,
+        })  # fmt: skip
+    layers.append({
+        "data": {"values": values},
+        "mark": {"type": "line", "strokeWidth": 2.5, "interpolate": "monotone", "point": {"size": 34, "filled": True}},
+        "encoding": {**encoding, "tooltip": tooltip},
+    })  # fmt: skip
+    return {"height": height, "layer": layers}
+
+
+def _depth(network: Network) -> list[dict[str, Any]]:
+    """Channels and side length after the input and after each layer with a shape of its own, before flattening."""
+    shapes = [("input", tuple(network.input_shape))]
+    shapes += [
+        (layer.title, layer.output_shape) for layer in describe(network).layers if layer.kind in ("conv", "pool")
+    ]
+    rows = []
+    for place, (layer, shape) in enumerate(shapes):
+        if len(shape) == 3:
+            rows.append({"place": place, "layer": layer, "what": "channels", "value": shape[2]})
+            rows.append({"place": place, "layer": layer, "what": "spatial size", "value": shape[0]})
+    return rows

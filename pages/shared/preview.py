@@ -1,0 +1,87 @@
+"""The same five training pictures as they are, as augmentation changes them, and as the network sees them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from training import data
+from training.augment_reference import augment, normalize, statistics
+from training.spec import RunSpec
+
+COUNT = 5
+SAMPLE = 60  # training pictures whose mean and deviation stand for all: exact enough to look at, and quick
+SPAN = 2.5  # normalized values from -2.5 to 2.5 are shown as black to white
+
+CSS = """
+.preview {display: grid; grid-template-columns: minmax(5.5rem, auto) repeat(5, minmax(0, 7.5rem)); gap: .45rem .5rem; align-items: center;}
+.preview img {width: 100%; image-rendering: pixelated; border-radius: .3rem; display: block;}
+.preview span {font-size: .85rem; opacity: .8;}
+.preview .label {text-align: center; overflow-wrap: anywhere; line-height: 1.15;}
+@media (max-width: 640px) {.preview {grid-template-columns: repeat(5, minmax(0, 1fr));} .preview .row {grid-column: 1 / -1;} .preview .corner {display: none;}}
+"""
+
+
+@st.fragment
+def show(spec: RunSpec) -> None:
+    """The grid, and a button that draws the random changes anew."""
+    info, pictures = _samples(spec.data.name)
+    if st.button("Draw again", icon=":material/casino:", key="resample", disabled=not spec.data.augmentation.on,
+                 help="Draw the random changes anew, as every epoch does"):  # fmt: skip
+        st.session_state["preview.seed"] = st.session_state.get("preview.seed", 0) + 1
+    images = _stack(pictures)
+    changed = augment(images, spec.data.augmentation, seed=st.session_state.get("preview.seed", 0))
+    mean, std = _statistics(info.name, spec.data.normalization)
+    seen = normalize(changed, mean, std)
+    rows = [
+        ("Training picture", images),
+        ("After augmentation" if spec.data.augmentation.on else "No augmentation", changed),
+        ("As the network sees it", _visible(seen, spec.data.normalization)),
+    ]
+    cells = ['<span class="corner"></span>']
+    cells += [f'<span class="label">{escape(sample.class_name.replace("_", " "))}</span>' for sample in pictures]
+    for name, stack in rows:
+        cells.append(f'<span class="row">{name}</span>')
+        cells += [f'<img src="{_png(image)}" alt="{escape(name)}"/>' for image in stack]
+    st.html(f'<style>{CSS}</style><div class="preview">{"".join(cells)}</div>')
+    values = f"{seen.min():.1f} to {seen.max():.1f}".replace("-", "−")
+    st.caption(f"{info.title}. Values reaching the network: {values}, mean {seen.mean():.2f}".replace("-", "−") + ".")
+
+
+def _stack(pictures: list[data.Sample]) -> Any:
+    import numpy as np
+
+    return np.stack([sample.image for sample in pictures])
+
+
+def _visible(seen: Any, normalization: str) -> Any:
+    """Values as pixels that can be shown: 0 to 1 as they are, normalized ones around middle grey."""
+    share = seen if normalization == "off" else seen / (2 * SPAN) + 0.5
+    return (share.clip(0, 1) * 255).astype("uint8")
+
+
+def _png(image: Any) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+@st.cache_data(show_spinner=False)
+def _samples(name: str) -> tuple[data.DataInfo, list[data.Sample]]:
+    """Five training pictures of the data set, or drawn ones where it is not here."""
+    info = data.info(name)
+    if not info.available:
+        info = data.info("drawn")
+    return info, data.samples(info.name, COUNT)
+
+
+@st.cache_data(show_spinner=False)
+def _statistics(name: str, normalization: str) -> tuple[Any, Any]:
+    """Mean and deviation of each channel over some of the data set's training pictures."""
+    return statistics(_stack(data.samples(name, SAMPLE)), normalization)

@@ -1,0 +1,147 @@
+"""The Design page's switches, generated from `training.toggles`: one widget a toggle, its help beneath.
+
+A widget's value lives in the session under `design.KEY`.  `seed` sets them all from a
+design, `values` reads them back, `show` draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import present, text
+from training import toggles
+from training.describe import describe
+from training.spec import RunSpec
+from training.toggles import Toggle
+
+PREFIX = "design."
+GROUPS = ("Network", "Fit", "Data", "Augmentation")
+_NOT_OFF = PREFIX + "kept."  # a switch's value other than its plain `on`, from an address
+
+
+def seed(spec: RunSpec) -> None:
+    """Set every widget to what `spec` holds."""
+    for toggle in toggles.TOGGLES:
+        value, key = toggle.read(spec), PREFIX + toggle.key
+        match toggle.kind:
+            case "switch":
+                st.session_state[key] = value != toggle.off
+                st.session_state[_NOT_OFF + toggle.key] = toggle.on if value == toggle.off else value
+            case "rates":
+                st.session_state[key] = bool(value)
+                for place, rate in enumerate(value or toggles.default_rates(spec)):
+                    st.session_state[f"{key}.{place}"] = float(rate)
+            case _:
+                st.session_state[key] = value
+
+
+def seeded() -> bool:
+    """Whether the widgets hold a design (Streamlit forgets them on a page switch)."""
+    return all(PREFIX + toggle.key in st.session_state for toggle in toggles.TOGGLES)
+
+
+def values(base: RunSpec) -> dict[str, Any]:
+    """What the widgets say, {toggle key: value of its field}."""
+    found: dict[str, Any] = {}
+    for toggle in toggles.TOGGLES:
+        state = st.session_state[PREFIX + toggle.key]
+        match toggle.kind:
+            case "switch":
+                found[toggle.key] = st.session_state[_NOT_OFF + toggle.key] if state else toggle.off
+            case "rates":
+                defaults = toggles.default_rates(base)
+                rates = [st.session_state.get(f"{PREFIX}{toggle.key}.{i}", rate) for i, rate in enumerate(defaults)]
+                found[toggle.key] = rates if state else []
+            case _:
+                found[toggle.key] = state
+    return found
+
+
+def show(spec: RunSpec, errors: Mapping[str, str]) -> None:
+    """All switches, a tab for each group; the sentence of an impossible value stands by its switch."""
+    for group, tab in zip(GROUPS, st.tabs(list(GROUPS)), strict=True):
+        with tab:
+            if group == "Augmentation":
+                _all_at_once()
+            for toggle in toggles.TOGGLES:
+                if toggle.group == group:
+                    _widget(toggle, spec)
+                    _beneath(toggle, spec, errors.get(toggle.key))
+
+
+def _widget(toggle: Toggle, spec: RunSpec) -> None:
+    key = PREFIX + toggle.key
+    match toggle.kind:
+        case "switch":
+            st.toggle(toggle.label, key=key)
+        case "choice":
+            options = (
+                toggle.options if st.session_state[key] in toggle.options else (*toggle.options, st.session_state[key])
+            )
+            if len(options) <= 3 and max(len(toggle.to_text(option)) for option in options) <= 12:
+                st.segmented_control(toggle.label, options, key=key, required=True, format_func=toggle.to_text)
+            else:
+                st.selectbox(toggle.label, options, key=key, format_func=toggle.to_text)
+        case "slider":
+            kind = int if isinstance(toggle.step, int) else float
+            st.slider(toggle.label, kind(toggle.low), kind(toggle.high), step=kind(toggle.step), key=key)
+        case "number":
+            st.number_input(toggle.label, int(toggle.low), int(toggle.high), step=int(toggle.step), key=key)
+        case "rates":
+            st.toggle(toggle.label, key=key)
+            if st.session_state[key]:
+                for place, where in enumerate(dropout_places(spec)):
+                    st.slider(f"Share dropped {where}", 0.0, toggle.high, step=toggle.step, key=f"{key}.{place}")
+
+
+def _beneath(toggle: Toggle, spec: RunSpec, error: str | None) -> None:
+    if error:
+        st.error(error, icon=":material/block:")
+    if not present.is_on():
+        st.caption(toggle.help)
+    if (told := effect(toggle, spec)) is not None:
+        st.markdown(f":small[**{told}**]")
+
+
+def _all_at_once() -> None:
+    """Two buttons that set the whole group."""
+
+    def set_all(on: bool) -> None:
+        for toggle in toggles.TOGGLES:
+            if toggle.group == "Augmentation":
+                wanted = on and toggle.key not in ("rotation", "vertical_flip")  # the two that the report rejected
+                value = toggle.on if wanted else toggle.off
+                st.session_state[PREFIX + toggle.key] = value
+
+    with st.container(horizontal=True):
+        st.button("As in the report", on_click=set_all, args=(True,), key="augment-report")
+        st.button("None", on_click=set_all, args=(False,), key="augment-none")
+
+
+def effect(toggle: Toggle, spec: RunSpec) -> str | None:
+    """What a kernel toggle that is on does to the operations of this very design, computed."""
+    if toggle.key not in ("split_5x5", "bottleneck") or not toggle.is_on(spec):
+        return None
+    with_it, without = describe(spec.network).macs, describe(toggle.write(spec, toggle.off).network).macs
+    if with_it == without:
+        return "It changes nothing in this design."
+    return f"Here: {text.change(with_it, without)} multiply-adds ({with_it:,} against {without:,})."
+
+
+def dropout_places(spec: RunSpec) -> list[str]:
+    """Where each dropout rate acts, in words: "after pooling 1", "after convolution 4", "before the last dense"."""
+    words, last = {"conv": "convolution", "pool": "pooling", "dense": "dense"}, ""
+    counts: dict[str, int] = {}
+    places: list[str] = []
+    for block in spec.network.blocks:
+        if block.kind in words:
+            counts[block.kind] = counts.get(block.kind, 0) + 1
+            last = f"{words[block.kind]} {counts[block.kind]}"
+        elif block.kind == "dropout":
+            places.append(f"after {last}")
+    if places and spec.network.blocks[-1].kind == "dropout":
+        places[-1] = "before the last dense"
+    return places
