@@ -32,7 +32,6 @@ from training.paths import models_dir, runs_dir
 from training.spec import RunSpec, SpecError
 
 ACTIVE = ("queued", "running")
-SILENT_SECONDS = 30.0  # a running process beats every second or two; after this long it is taken for dead
 
 
 class RunError(Exception):
@@ -139,9 +138,9 @@ class RunDir:
         except OSError as error:
             raise RunError(f"{self.path} cannot be written: {error.strerror}; free some space.") from None
 
-    def truncate_history(self, step: int) -> None:
-        """Forget what was written after global step `step`, where a resumed run goes on."""
-        kept = [line for line in self.history() if line["step"] <= step]
+    def truncate_history(self, step: int, validated: int) -> None:
+        """Forget the points after global step `step`, where a resumed run goes on, and epochs after `validated`."""
+        kept = [line for line in self.history() if line["step"] <= (validated if line["kind"] == "epoch" else step)]
         write_atomic(self.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in kept))
 
     def card(self) -> dict[str, Any] | None:
@@ -168,17 +167,16 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def alive(status: dict[str, Any]) -> bool:
-    """Whether the process that wrote `status` is still that process, and beating."""
+    """Whether the process that wrote `status` is still there; its birth tells it from a later one of the same number."""
     import psutil
 
     pid, born = status.get("pid"), status.get("process_started")
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE or (born is not None and abs(process.create_time() - born) > 2):
-            return False
+        same = born is not None and abs(process.create_time() - born) < 2
+        return same and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, TypeError, ValueError):
         return False
-    return process.status() == psutil.STATUS_STOPPED or time.time() - status.get("heartbeat", 0) < SILENT_SECONDS
 
 
 def process_identity() -> dict[str, Any]:

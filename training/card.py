@@ -1,0 +1,67 @@
+"""The card of a run: what it was, where it ran, what came out."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import training
+from training.describe import describe
+from training.rundir import RunDir
+
+if TYPE_CHECKING:
+    from training.data import Dataset
+    from training.engine import Engine
+
+
+def versions() -> dict[str, str]:
+    """Versions of Plumage and of what computes the figures."""
+    found = {"plumage": training.__version__, "python": platform.python_version()}
+    for package in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[str, Any]:
+    """The card of a run that has ended.
+
+    "train" is the running mean over the chosen epoch, dropout and augmentation acting, as
+    Keras prints it; "validation" is measured after that epoch; "test" waits for `evaluate`.
+    The chosen epoch is the one of the least validation loss with early stopping, else the last.
+    """
+    spec = run.spec()
+    epochs = [line for line in run.history() if line["kind"] == "epoch"]
+    best = min(epochs, key=lambda line: line["val_loss"])
+    chosen = best if spec.fit.early_stopping else epochs[-1]
+    network = describe(spec.network)
+    return {
+        "name": spec.name,
+        "spec": spec.model_dump(mode="json"),
+        "data": {
+            "name": dataset.name, "title": dataset.title, "origin": dataset.origin, "sha256": dataset.sha256,
+            "classes": list(dataset.class_names),
+            "train": len(dataset.labels), "validation": len(dataset.validation_labels),
+        },
+        "versions": versions(),
+        "machine": {"system": platform.system(), "architecture": platform.machine()},
+        "device": engine.device,
+        "precision": engine.precision,
+        "weights": "float32",
+        "parameters": network.params,
+        "macs": network.macs,
+        "figures": {
+            "epochs": epochs[-1]["epoch"],
+            "best_epoch": best["epoch"],
+            "chosen_epoch": chosen["epoch"],
+            "train": {"loss": chosen["loss"], "accuracy": chosen["accuracy"]},
+            "validation": {"loss": chosen["val_loss"], "accuracy": chosen["val_accuracy"]},
+            "test": None,
+        },
+        "wall_seconds": round(seconds, 2),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }  # fmt: skip

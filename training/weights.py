@@ -1,0 +1,107 @@
+"""Weights in a file: full, half precision or int8 by channel, and widened again on load.
+
+A file is an .npz of plain arrays, read without pickle.  A model is loaded by building the
+network from its spec and reading the weights into it, never by deserializing a
+configuration: Keras's safe mode for that was bypassed three times in 2025 (CVE-2025-1550,
+-9905, -9906).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from training.rundir import RunDir, RunError, read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    import keras
+
+    from training.spec import Network
+
+Format = Literal["float32", "half", "int8"]
+Weights = dict[str, np.ndarray]
+MEAN, STD, SCALE = "input/mean", "input/std", "@scale"
+
+
+def save(path: Path, weights: Weights, mean: np.ndarray, std: np.ndarray, form: Format = "float32") -> None:
+    """Write {"layer/variable": float32 array} and the input's mean and deviation (pixel units).
+
+    "half" stores kernels as float16; "int8" as whole numbers from -127 to 127 with one
+    float32 scale for each output channel.  Vectors (biases, batch norm) stay float32: they
+    weigh nothing, and a variance can leave float16's range.
+    """
+    arrays: Weights = {MEAN: np.asarray(mean, np.float32), STD: np.asarray(std, np.float32)}
+    for name, value in weights.items():
+        if value.ndim < 2 or form == "float32":
+            arrays[name] = value.astype(np.float32)
+        elif form == "half":
+            arrays[name] = value.astype(np.float16)
+        else:
+            scale = np.abs(value).max(axis=tuple(range(value.ndim - 1))) / 127
+            scale = np.where(scale > 0, scale, 1).astype(np.float32)
+            arrays[name] = np.rint(value / scale).astype(np.int8)
+            arrays[name + SCALE] = scale
+    write_arrays(path, arrays)
+
+
+def load(path: Path) -> tuple[Weights, np.ndarray, np.ndarray]:
+    """What `save` wrote, widened to float32: weights, mean, std.  Raises `RunError`."""
+    arrays = read_arrays(path)
+    try:
+        mean, std = arrays.pop(MEAN), arrays.pop(STD)
+    except KeyError:
+        raise RunError(f"{path} is not a file of Plumage weights.") from None
+    scales = {name: arrays.pop(name) for name in [n for n in arrays if n.endswith(SCALE)]}
+    widened = {name: value.astype(np.float32) for name, value in arrays.items()}
+    for name, scale in scales.items():
+        widened[name.removesuffix(SCALE)] *= scale
+    return widened, mean, std
+
+
+def into(model: keras.Model, weights: Weights) -> None:
+    """Set the variables of `model`; raises `RunError` where a name or a shape does not fit."""
+    from training import model as networks
+
+    for name, variable in networks.variables(model).items():
+        value = weights.get(name)
+        if value is None or value.shape != tuple(variable.shape):
+            found = "missing" if value is None else str(value.shape)
+            raise RunError(f"The weights are of another network: {name} is {found}, expected {tuple(variable.shape)}.")
+        variable.assign(value)
+
+
+def load_model(run: RunDir) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """The trained network of a finished run or shipped model, with its input's mean and std; raises `RunError`."""
+    from training import model as networks
+
+    if not run.file("weights.npz").is_file():
+        if run.card():
+            raise RunError(f"{run.id} ships its card and curves but not its weights; train it again with fit {run.id}.")
+        raise RunError(f"{run.id} has no weights yet: it is {run.status()['state']}; let it finish first.")
+    weights, mean, std = load(run.file("weights.npz"))
+    model = networks.build(run.spec().network)
+    into(model, weights)
+    return model, mean, std
+
+
+def save_keras(path: Path, network: Network, model: keras.Model, mean: np.ndarray, std: np.ndarray) -> None:
+    """A `.keras` file that plain Keras opens; it takes float32 pixels from 0 to 255."""
+    from training import model as networks
+
+    temporary = path.with_name(f".{path.stem}.partial.keras")
+    try:
+        networks.exportable(network, model, mean, std).save(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RunError(f"{path} cannot be written: {error.strerror or error}.") from None
+
+
+def export(run: RunDir, path: Path) -> None:
+    """Write a finished run or shipped model as a float32 `.keras` file; raises `RunError`."""
+    if path.suffix != ".keras":
+        raise RunError(f"{path} must end in .keras.")
+    model, mean, std = load_model(run)
+    save_keras(path, run.spec().network, model, mean, std)
