@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from training.paths import ROOT
 
@@ -34,14 +34,14 @@ class WorkerError(Exception):
     """A request that has no answer.  The message is one sentence, made to be shown."""
 
 
-def _send(stream: BinaryIO, header: Mapping[str, Any], data: bytes = b"") -> None:
+def _send(stream: IO[bytes], header: Mapping[str, Any], data: bytes = b"") -> None:
     text = json.dumps(header).encode()
     stream.write(_HEAD.pack(len(text), len(data)) + text)
     stream.write(data)
     stream.flush()
 
 
-def _receive(stream: BinaryIO) -> Reply | None:
+def _receive(stream: IO[bytes]) -> Reply | None:
     """The next frame; None where the other end has closed."""
     head = stream.read(_HEAD.size)
     if len(head) < _HEAD.size:

@@ -1,0 +1,199 @@
+"""What a trained network says of a picture, and which pixels made it say so.
+
+`choices` lists the models a person can pick and imports no TensorFlow.  `load` builds one
+from its spec and weights; `handlers` is what the worker process answers.  A bird model is
+one more model, with its own picture size and class names, from `training.birds.predict`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from training import calibration, explain
+from training.rundir import RunDir, RunError, find, models, runs
+from training.spec import RunSpec
+from training.unlike import Unlike
+from training.worker import Handler, Reply
+
+KEPT_MODELS = 8  # loaded at a time; the one unused for longest goes first
+BATCH = 250
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model that can answer: what the page shows of it before it is loaded."""
+
+    id: str  # as `training.rundir.find` takes it
+    spec: RunSpec
+    shipped: bool  # or a run of this machine
+    data: str  # the data set's name
+    data_title: str
+    origin: str  # what the pictures are: "JPEG copy", ...
+    class_names: tuple[str, ...]
+    picture_size: int
+    validation_accuracy: float | None
+    test_accuracy: float | None
+    calibration: dict[str, Any] | None
+
+
+def choices() -> list[Choice]:
+    """All shipped models and finished runs that have weights; shipped ones first, the best of each first."""
+    found = [choice for shipped, group in ((True, models()), (False, runs())) for run in group
+             if (choice := _choice(run, shipped)) is not None]  # fmt: skip
+    return sorted(found, key=lambda choice: (not choice.shipped, -(choice.validation_accuracy or 0)))
+
+
+def _choice(run: RunDir, shipped: bool) -> Choice | None:
+    card = run.card()
+    if card is None or not run.file("weights.npz").is_file():
+        return None
+    try:
+        spec = run.spec()
+        figures, pictures = card["figures"], card["data"]
+        return Choice(
+            run.id, spec, shipped, pictures["name"], pictures["title"], pictures["origin"], class_names(card),
+            card.get("picture_size") or spec.network.input_shape[0],
+            (figures["validation"] or {}).get("accuracy"), (figures["test"] or {}).get("accuracy"),
+            card.get("calibration"),
+        )  # fmt: skip
+    except (RunError, KeyError, TypeError):
+        return None  # a card of another version, or a broken one: not a model that can be picked
+
+
+def class_names(card: dict[str, Any]) -> tuple[str, ...]:
+    """The class names of a card, as people write them: "aquarium fish"."""
+    return tuple(name.replace("_", " ") for name in card["data"]["classes"])
+
+
+class Classifier(Protocol):
+    """A loaded model."""
+
+    picture_size: int
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        """float32 (n, classes) for uint8 (n, size, size, 3)."""
+
+    def classify(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str] | None]:
+        """Calibrated probabilities (n, classes), and for each picture "" or how it is unlike the training
+        pictures (see `training.unlike`); None where the model has no measure of that."""
+
+    def explain(self, pixels: np.ndarray, index: int, method: str) -> np.ndarray:
+        """Heat, float32 (size, size), 0 to 1: what in one picture, uint8 (size, size, 3), spoke for class `index`."""
+
+
+class Network:
+    """A network that was trained from scratch, as a `Classifier`."""
+
+    def __init__(self, run: RunDir):
+        import keras
+
+        from training import weights
+
+        spec, card = run.spec(), run.card() or {}
+        model, self.mean, self.std = weights.load_model(run)
+        self.picture_size = spec.network.input_shape[0]
+        report = card.get("calibration") or {}
+        self.temperature = float(report.get("temperature", 1.0))
+        self.unlike = Unlike.from_dict(report["unlike"]) if report.get("unlike") else None
+        logits = model.get_layer("output").output
+        convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1:]
+        # Grad-CAM looks at the last convolution after its activation, which stands one or two layers behind it.
+        behind = model.layers[model.layers.index(convolution[0]) :] if convolution else []
+        activation = next((layer for layer in behind if isinstance(layer, keras.layers.Activation)), None)
+        self._logits = keras.Model(model.input, logits)
+        self._features = keras.Model(model.input, [activation.output, logits]) if activation else None
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        parts = [
+            self._logits(self._normalized(pixels[i : i + BATCH]), training=False).numpy()
+            for i in range(0, len(pixels), BATCH)
+        ]
+        return np.concatenate(parts)
+
+    def classify(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str] | None]:
+        logits = self.logits(pixels)
+        flags = self.unlike.flags(pixels, logits) if self.unlike else None
+        return calibration.softmax(logits, self.temperature), flags
+
+    def explain(self, pixels: np.ndarray, index: int, method: str) -> np.ndarray:
+        if method == "grad-cam" and self._features is not None:
+            import tensorflow as tf
+
+            with tf.GradientTape() as tape:
+                features, logits = self._features(self._normalized(pixels[None]), training=False)
+                score = logits[0, index]
+            gradients = tape.gradient(score, features)
+            return explain.grad_cam(features[0].numpy(), gradients[0].numpy(), self.picture_size)
+        fill = pixels.mean((0, 1)).astype(np.uint8)  # the picture's own mean colour hides, and adds no edge of its own
+        return explain.occlusion(self.logits, pixels, index, fill)
+
+    def _normalized(self, pixels: np.ndarray) -> np.ndarray:
+        return (pixels.astype(np.float32) - self.mean) * (1 / self.std)
+
+
+def load(run: RunDir) -> Classifier:
+    """The model of a finished run or a shipped model; raises `RunError`."""
+    if run.spec().data.backbone is None:
+        return Network(run)
+    from training.birds import predict as birds
+
+    return birds.load(run)
+
+
+# --- Answering for the worker ------------------------------------------------------------------
+
+
+def handlers() -> dict[str, Handler]:
+    """The worker's operations; TensorFlow is loaded here, before the first request."""
+    import tensorflow  # noqa: F401
+
+    return {"load": _load, "classify": _classify, "explain": _explain}
+
+
+_loaded: OrderedDict[tuple[str, float], Classifier] = OrderedDict()
+
+
+def _model(name: str) -> Classifier:
+    """The model called `name`, loaded once, and again when its weights or its card have changed."""
+    run = find(name)
+    changed = max(
+        (run.file(f).stat().st_mtime for f in ("weights.npz", "card.json") if run.file(f).exists()), default=0.0
+    )
+    key = (str(run.path), changed)
+    if key not in _loaded:
+        _loaded[key] = load(run)
+        while len(_loaded) > KEPT_MODELS:
+            _loaded.popitem(last=False)
+    _loaded.move_to_end(key)
+    return _loaded[key]
+
+
+def _pixels(fields: dict[str, Any], data: bytes, classifier: Classifier) -> np.ndarray:
+    size = classifier.picture_size
+    if len(data) != fields["count"] * size * size * 3:
+        raise RunError(f"{fields['model']} takes pictures of {size} x {size} pixels.")
+    return np.frombuffer(data, np.uint8).reshape(-1, size, size, 3)
+
+
+def _load(fields: dict[str, Any], data: bytes) -> Reply:
+    classifier = _model(fields["model"])
+    classifier.logits(np.zeros((1, classifier.picture_size, classifier.picture_size, 3), np.uint8))
+    return {}, b""
+
+
+def _classify(fields: dict[str, Any], data: bytes) -> Reply:
+    classifier = _model(fields["model"])
+    start = time.monotonic()
+    probabilities, flags = classifier.classify(_pixels(fields, data, classifier))
+    return {"flags": flags, "seconds": time.monotonic() - start}, probabilities.astype("<f4").tobytes()
+
+
+def _explain(fields: dict[str, Any], data: bytes) -> Reply:
+    classifier = _model(fields["model"])
+    heat = classifier.explain(_pixels(fields, data, classifier)[0], fields["index"], fields["method"])
+    return {}, heat.astype("<f4").tobytes()
