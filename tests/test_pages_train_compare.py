@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pages.shared import plan, runs
-from training import catalogue
+from training import catalogue, cost
 from training.spec import RunSpec
 
 BASENET = catalogue.variant("basenet").spec
@@ -26,27 +26,25 @@ def history(*accuracies: float) -> list[dict]:
 # --- What a training will be ------------------------------------------------------------------
 
 
-def test_steps_in_an_epoch_by_both_readings_of_the_report() -> None:
-    assert plan.steps_in_epoch(BASENET, 11_250) == 176
-    assert plan.steps_in_epoch(BASENET.replace({"fit.epoch_length": "test set"}), 11_250) == 35
+def estimate(step: float, validation: float = 0.0) -> cost.Estimate:
+    return cost.Estimate(step, validation, 176, "measured")
 
 
 def test_a_minute_says_how_many_steps_and_what_share_of_the_report_it_buys() -> None:
-    spec = plan.planned(BASENET, "drawn", 25, 0, minutes=1)
-    text = plan.outlook(spec, 11_250, step_seconds=0.025)
+    text = plan.outlook(plan.planned(BASENET, "drawn", 25, 0, minutes=1), estimate(0.025))
     assert "about 2,400 steps of 64 pictures" in text
     assert "14 epochs of 176 steps" in text
     assert "51 %" in text and "27 epochs" in text  # 2,400 of 27 * 176 steps
 
 
 def test_more_time_than_the_design_needs_is_said() -> None:
-    text = plan.outlook(plan.planned(BASENET, "drawn", 25, 0, minutes=60), 11_250, step_seconds=0.01)
+    text = plan.outlook(plan.planned(BASENET, "drawn", 25, 0, minutes=60), estimate(0.01))
     assert "27 epochs of 176 steps" in text and "before its time is up" in text and "100 %" in text
 
 
 def test_validation_counts_in_the_time() -> None:
-    spec = plan.planned(BASENET, "drawn", 25, 0, minutes=1)
-    assert plan.outlook(spec, 11_250, 0.025) != plan.outlook(spec, 11_250, 0.025, overhead=5)
+    text = plan.outlook(plan.planned(BASENET, "drawn", 25, 0, minutes=1), estimate(0.025, validation=4.4))
+    assert "about 1,200 steps" in text  # an epoch takes twice as long
 
 
 def test_by_epochs_ends_early_stopping_too() -> None:
@@ -59,8 +57,9 @@ def test_by_epochs_ends_early_stopping_too() -> None:
 @pytest.mark.parametrize("name, of", [("basenet", "basenet"), ("basenet-norm-aug-es", "basenet-norm-aug"),
                                       ("final-maxpool", "final"), ("basenet-avgpool", "basenet-bn-dropout")])  # fmt: skip
 def test_the_report_s_training_is_the_entry_s_or_the_nearest_below(name: str, of: str) -> None:
-    entry, epochs, steps = plan.report_training(catalogue.variant(name).spec)  # type: ignore[misc]
-    assert entry == of and epochs == catalogue.variant(of).report.epochs and steps == 176 * epochs
+    entry, epochs, pictures = plan.report_training(catalogue.variant(name).spec)  # type: ignore[misc]
+    assert entry == of and epochs == catalogue.variant(of).report.epochs
+    assert pictures == 176 * 64 * epochs
 
 
 def test_what_sets_a_run_apart_from_the_report() -> None:
@@ -96,9 +95,17 @@ def test_every_step_of_the_catalogue_has_words() -> None:
             assert all(row["0"] != row["1"] for row in rows), (entry.name, rows)
 
 
+def test_layers_that_differ_in_more_than_their_sizes_are_told_in_full() -> None:
+    other = BASENET.replace({"network.blocks.0.padding": "same"})
+    [row] = runs.differences([BASENET, other])
+    assert row["setting"] == "Layers" and "Conv 6 (5x5, valid)" in row["0"] and "Conv 6 (5x5, same)" in row["1"]
+
+
 def test_names_tell_runs_apart() -> None:
     average = BASENET.replace({"network.pooling": "average"})
     assert runs.names({"a": BASENET, "b": average}) == {"a": "basenet (Pooling max)", "b": "basenet (Pooling average)"}
+    final = catalogue.variant("final").spec
+    assert list(runs.names({"a": BASENET, "f": final, "b": average})) == ["a", "f", "b"]  # the order of the curves
     assert runs.names({"a": BASENET}) == {"a": "basenet"}
     assert len(set(runs.names({"a": BASENET, "b": BASENET, "c": average}).values())) == 3
 

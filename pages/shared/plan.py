@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from math import ceil
-
 from pages.shared import controls, text
-from training import catalogue
+from training import catalogue, cost
 from training.spec import RunSpec
-
-REPORT_PICTURES = 11_250  # nine tenths of its 12,500; the rest were for validation
 
 
 def planned(design: RunSpec, data: str, classes: int, seed: int, *, minutes: float | None = None,
@@ -25,15 +21,8 @@ def planned(design: RunSpec, data: str, classes: int, seed: int, *, minutes: flo
     return design.replace(changes)
 
 
-def steps_in_epoch(spec: RunSpec, pictures: int) -> int:
-    """Steps of one epoch over so many training pictures: each once, or the report's literal formula, a fifth."""
-    if spec.fit.epoch_length == "test set":
-        return max(1, int(pictures / 5 / spec.fit.batch_size))
-    return ceil(pictures / spec.fit.batch_size)
-
-
 def report_training(spec: RunSpec) -> tuple[str, int, int] | None:
-    """(entry, epochs, steps) of the report's training of this design.
+    """(entry, epochs, pictures seen) of the report's training of this design.
 
     Where the report does not say, the nearest entry below it on the ladder that it does say
     it of; None if there is none.
@@ -42,20 +31,16 @@ def report_training(spec: RunSpec) -> tuple[str, int, int] | None:
     while name is not None:
         entry = catalogue.variant(name)
         if entry.report.epochs:
-            return name, entry.report.epochs, entry.report.epochs * steps_in_epoch(entry.spec, REPORT_PICTURES)
+            pictures = cost.steps_per_epoch(entry.spec) * entry.spec.fit.batch_size
+            return name, entry.report.epochs, entry.report.epochs * pictures
         name = entry.parent
     return None
 
 
-def outlook(spec: RunSpec, pictures: int, step_seconds: float, overhead: float = 0.0) -> str:
-    """What this training will be, in sentences: steps, epochs, time, and the share of the report's training.
-
-    `step_seconds` and `overhead` (per epoch: the validation) are measured on this machine.
-    """
-    in_epoch = steps_in_epoch(spec, pictures)
-    whole = spec.fit.max_epochs * in_epoch
-    whole_seconds = whole * step_seconds + spec.fit.max_epochs * overhead
-    batch = f"{spec.fit.batch_size} pictures"
+def outlook(spec: RunSpec, estimate: cost.Estimate) -> str:
+    """What this training will be, in sentences: steps, epochs, time, and the share of the report's training."""
+    in_epoch, batch = estimate.steps_per_epoch, f"{spec.fit.batch_size} pictures"
+    whole, whole_seconds = spec.fit.max_epochs * in_epoch, spec.fit.max_epochs * estimate.epoch_seconds
     if spec.fit.minutes and 60 * spec.fit.minutes < whole_seconds:
         steps = max(1, round(60 * spec.fit.minutes * whole / whole_seconds))
         told = (
@@ -75,10 +60,10 @@ def outlook(spec: RunSpec, pictures: int, step_seconds: float, overhead: float =
     reference = report_training(spec)
     if reference is None:
         return f"{told}."
-    name, epochs, report_steps = reference
-    of = f"the report's training ({text.plural(epochs, 'epoch')}" + (f" of {name})" if name != spec.name else ")")
-    share = steps / report_steps
-    return f"{told}. That is {text.percent(share, 0) if share < 2 else f'{share:.1f} times'} of {of}."
+    name, epochs, pictures = reference
+    share = steps * spec.fit.batch_size / pictures
+    told_share = "less than 1 %" if share < 0.01 else text.percent(share, 0) if share < 2 else f"{share:.1f} times"
+    return f"{told}. That is {told_share} of the report's training of {name} ({text.plural(epochs, 'epoch')})."
 
 
 def apart_from_report(spec: RunSpec, epochs: int) -> list[str]:

@@ -47,16 +47,16 @@ def best(history: Iterable[Row]) -> Row | None:
     return min(measured, key=lambda row: row["val_loss"], default=None)
 
 
-def layers(spec: RunSpec) -> str:
-    """The network's blocks in a few words: "Conv 6 (5x5, valid), Pool 2, Flatten, Dense 50"."""
-    words = {
-        "conv": lambda block: f"Conv {block.filters} ({block.kernel}x{block.kernel}, {block.padding})",
-        "pool": lambda block: f"Pool {block.size}",
-        "dense": lambda block: f"Dense {block.units}",
-        "flatten": lambda block: "Flatten",
-        "global_pool": lambda block: "Global pool",
-    }
-    return ", ".join(words[block.kind](block) for block in spec.network.blocks if block.kind in words)
+def layers(spec: RunSpec, whole: bool = False) -> str:
+    """The network's blocks in a few words: "Conv 6, 16 · Dense 50"; `whole` tells kernels, padding and places, too."""
+    if whole:
+        words = {"conv": "Conv {filters} ({kernel}x{kernel}, {padding})", "dense": "Dense {units}", "pool": "Pool {size}",
+                 "dropout": "Dropout", "flatten": "Flatten", "global_pool": "Global pool"}  # fmt: skip
+        return ", ".join(words[block.kind].format_map(block.model_dump()) for block in spec.network.blocks)
+    convolutions = [str(block.filters) for block in spec.network.blocks if block.kind == "conv"]
+    dense = [str(block.units) for block in spec.network.blocks if block.kind == "dense"]
+    parts = (("Conv", convolutions), ("Dense", dense))
+    return " · ".join(f"{kind} {', '.join(sizes)}" for kind, sizes in parts if sizes) or "output layer only"
 
 
 def settings(spec: RunSpec, paths: Iterable[str]) -> dict[str, str]:
@@ -96,6 +96,8 @@ def differences(specs: Sequence[RunSpec]) -> list[dict[str, str]]:
     """
     paths = list(dict.fromkeys(path for spec in specs[1:] for path in difference(specs[0], spec)))
     columns = [settings(spec, paths) for spec in specs]
+    if len({column.get("Layers") for column in columns}) == 1 and "Layers" in columns[0]:
+        columns = [{**column, "Layers": layers(spec, whole=True)} for column, spec in zip(columns, specs, strict=True)]
     labels = list(dict.fromkeys(label for column in columns for label in column))
     return [
         {"setting": label, **{str(i): column.get(label, "–") for i, column in enumerate(columns)}} for label in labels
@@ -132,7 +134,7 @@ def names(runs: Mapping[str, RunSpec]) -> dict[str, str]:
             told = [f"{row['setting']} {row[str(place)]}" for row in rows[:2]]
             result[key] = f"{name} ({', '.join(told)})" if told else name
     seen = list(result.values())
-    return {key: f"{name} [{key}]" if seen.count(name) > 1 else name for key, name in result.items()}
+    return {key: f"{result[key]} [{key}]" if seen.count(result[key]) > 1 else result[key] for key in runs}
 
 
 def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | None) -> dict[str, Any]:
