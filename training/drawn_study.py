@@ -1,13 +1,12 @@
 """What the toggles do to the accuracy on the drawn pictures: `python -m training.drawn_study`.
 
 Trains BaseNet and one change of it at a time, each with three seeds, and logistic
-regression on raw pixels, and writes docs/drawn.md.  Runs already in docs/drawn.json with
-the same spec and the same pictures are not repeated, so it can be stopped at any time.
+regression on raw pixels, and writes docs/drawn.md.  Every accuracy is kept in
+docs/drawn.json as soon as it is there, so the study can be stopped and goes on later.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from statistics import mean, stdev
@@ -47,29 +46,35 @@ def trained(spec: RunSpec, dataset: data.Dataset, test: tuple[data.Images, data.
     return engine.evaluate(*test)[1]
 
 
-def measure(path: Path) -> dict[str, list[float]]:
-    """{change: test accuracies, one for each seed}, from `path` as far as they are there."""
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+def runs() -> list[tuple[str, RunSpec]]:
+    """All runs as (name of the change, spec): seed after seed, so that an early look compares."""
+    linear_ones = [(f"linear {rate:g}", linear(rate)) for rate in LINEAR_RATES]
+    return linear_ones + [
+        (name, BASE.replace(change | {"fit.seed": seed})) for seed in SEEDS for name, change in CHANGES.items()
+    ]
+
+
+def measure(path: Path) -> dict[str, dict[str, float]]:
+    """{change: {seed: test accuracy}}; what `path` has of these pictures is not trained again."""
     dataset, test = data.load("drawn"), data.load_test("drawn")
-    specs = [(f"linear {rate:g}", linear(rate)) for rate in LINEAR_RATES]
-    specs += [(name, BASE.replace(change | {"fit.seed": seed})) for seed in SEEDS for name, change in CHANGES.items()]
-    figures: dict[str, list[float]] = {}
-    for name, spec in specs:
-        key = hashlib.sha256(f"{dataset.sha256} {spec.to_json()}".encode()).hexdigest()[:16]
-        if key not in found:
-            found[key] = {"name": name, "seed": spec.fit.seed, "accuracy": trained(spec, dataset, test)}
-            path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        figures.setdefault(name, []).append(found[key]["accuracy"])
-        print(f"{name}, seed {spec.fit.seed}: {found[key]['accuracy']:.4f}", flush=True)
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    figures = kept["accuracy"] if kept.get("pictures") == dataset.sha256 else {}
+    for name, spec in runs():
+        seed = str(spec.fit.seed)
+        if seed not in figures.setdefault(name, {}):
+            figures[name][seed] = round(trained(spec, dataset, test), 4)
+            content = {"pictures": dataset.sha256, "accuracy": figures}
+            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}, seed {seed}: {figures[name][seed]:.4f}", flush=True)
     return figures
 
 
-def report(figures: dict[str, list[float]]) -> str:
+def report(figures: dict[str, dict[str, float]]) -> str:
     """The figures as Markdown."""
-    base = figures["BaseNet"]
+    base = list(figures["BaseNet"].values())
     lines = []
     for name in CHANGES:
-        values = figures[name]
+        values = list(figures[name].values())
         row = f"| {name} | {mean(values):.4f} | {stdev(values):.4f} | "
         if name == "BaseNet":
             lines.append(row + "| | |")
@@ -78,7 +83,7 @@ def report(figures: dict[str, list[float]]) -> str:
         difference = mean(values) - mean(base)
         verdict = "yes" if abs(difference) > 2 * spread else "no"
         lines.append(row + f"{difference:+.4f} | {difference / spread:+.1f} | {verdict} |")
-    pixels = max(figures[f"linear {rate:g}"][0] for rate in LINEAR_RATES)
+    pixels = max(figures[f"linear {rate:g}"]["0"] for rate in LINEAR_RATES)
     return TEMPLATE.format(rows="\n".join(lines), pixels=pixels, epochs=BASE.fit.epochs, seeds=len(SEEDS))
 
 
