@@ -223,11 +223,11 @@ def test_a_cut_array_in_the_cache_is_made_again(small_zip):
 def test_damaged_zips_are_named(small_zip):
     whole = small_zip.read_bytes()
     small_zip.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(data.DataError, match="it is not a whole zip file; .*fetch cifar10"):
+    with pytest.raises(data.DataError, match=r"it is not a whole zip file; .*fetch cifar10"):
         data.load("cifar10")
     middle = whole.index(b"train/cat/0003.jpg") + 200
     small_zip.write_bytes(whole[:middle] + b"damaged" + whole[middle + 7 :])
-    with pytest.raises(data.DataError, match="train/cat/0003.jpg in it is damaged"):
+    with pytest.raises(data.DataError, match=r"train/cat/0003.jpg in it is damaged"):
         data.load("cifar10")
 
 

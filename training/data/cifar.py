@@ -36,7 +36,7 @@ def records(files: Sequence[Path], label_bytes: int, classes: int, count: int, n
             length = path.stat().st_size
             if length == 0 or length % size:
                 raise broken(path, f"its {length:,} bytes are not whole records of {size:,} bytes", name)
-            parts.append(np.memmap(path, np.uint8, mode="r").reshape(-1, size))
+            parts.append(np.asarray(np.memmap(path, np.uint8, mode="r")).reshape(-1, size))
         except OSError as error:
             raise broken(path, error.strerror or "it cannot be read", name) from None
         if (parts[-1][:, label_bytes - 1] >= classes).any():
