@@ -47,6 +47,14 @@ def best(history: Iterable[Row]) -> Row | None:
     return min(measured, key=lambda row: row["val_loss"], default=None)
 
 
+def up_to_now(history: Sequence[Row]) -> list[Row]:
+    """The history with the finer points of the unfinished epoch as points of the training curve."""
+    whole = epochs(history)
+    if len(whole) < 3:  # the chart shows all the fine points there are
+        return list(history)
+    return [*whole, *({**row, "kind": "epoch"} for row in history if row["epoch"] > whole[-1]["epoch"])]
+
+
 def layers(spec: RunSpec, whole: bool = False) -> str:
     """The network's blocks in a few words: "Conv 6, 16 · Dense 50"; `whole` tells kernels, padding and places, too."""
     if whole:
@@ -152,7 +160,7 @@ def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | Non
     training = (top or {}).get("accuracy")
     return {
         "data": spec.data.name,
-        "epochs": len(epochs(rows)) or figures.get("epochs"),
+        "epochs": max((row["epoch"] for row in epochs(rows)), default=figures.get("epochs")),
         "best_epoch": top["epoch"] if top else figures.get("best_epoch"),
         "validation_loss": top["val_loss"] if top else None,
         "validation_accuracy": top["val_accuracy"] if top else None,

@@ -1,0 +1,242 @@
+"""Compare: runs and shipped models over each other; curves, what differs, figures, effects."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from html import escape
+from itertools import combinations
+from math import sqrt
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import charts, controls, present, runs, style, text
+from training import catalogue, data, rundir
+from training.paths import models_dir
+from training.rundir import RunDir, RunError
+from training.spec import RunSpec
+
+AT_MOST = 8  # as many as there are colours
+_KEY = "compare-runs"
+
+_LEGEND_CSS = """
+.legend {display: flex; flex-wrap: wrap; gap: .15rem 1.2rem;}
+.legend span {display: inline-flex; align-items: center; gap: .45rem;}
+.legend i {width: 1.6rem; height: 0; flex: none;}
+.legend .solid {border-top: .15rem solid currentColor;} .legend .dashed {border-top: .15rem dashed currentColor; opacity: .6;}
+"""
+
+_FIGURES = (  # key of `runs.summary`, its words, how it is written
+    ("data", "Pictures", str),
+    ("epochs", "Epochs trained", "{:.3g}".format),
+    ("best_epoch", "Best epoch (lowest validation loss)", "{:.3g}".format),
+    ("validation_accuracy", "Validation accuracy there", text.percent),
+    ("validation_loss", "Validation loss there", "{:.4f}".format),
+    ("training_accuracy", "Training accuracy there", text.percent),
+    ("gap", "Overfitting gap: training − validation", lambda gap: f"{text.signed(100 * gap)} points"),
+    ("test_accuracy", "Test accuracy", text.percent),
+    ("test_loss", "Test loss", "{:.4f}".format),
+    ("report_accuracy", "The report's test accuracy", text.percent),
+    ("parameters", "Parameters", text.count),
+    ("operations", "Multiply-adds a picture", text.count),
+    ("seconds", "Training time", text.duration),
+)
+
+
+def main() -> None:
+    st.title("Compare")
+    there, specs = readable()
+    if not there:
+        st.info("There is nothing to compare yet: train one design, then another.", icon=":material/compare_arrows:")
+        controls.link("train", "Train a first one", icon=":material/play_circle:")
+        return
+    chosen = choose(there, specs)
+    if not chosen:
+        st.info("Choose two runs or models above.", icon=":material/compare_arrows:")
+        return
+    names = runs.names({key: specs[key] for key in chosen})
+    histories = {key: there[key].history() for key in chosen}
+    show_curves({names[key]: histories[key] for key in chosen})
+    summaries = {names[key]: runs.summary(specs[key], histories[key], there[key].card()) for key in chosen}
+    show_differences([specs[key] for key in chosen], list(names.values()))
+    show_figures(summaries)
+    show_effects({names[key]: specs[key] for key in chosen}, summaries)
+    download({names[key]: histories[key] for key in chosen}, summaries)
+
+
+def readable() -> tuple[dict[str, RunDir], dict[str, RunSpec]]:
+    """Shipped models and runs, newest first, by id, with their specs; broken directories are passed over."""
+    there, specs = {}, {}
+    for run in [*rundir.runs(), *rundir.models()]:
+        with suppress(RunError):
+            specs[run.id] = run.spec()
+            there[run.id] = run
+    return there, specs
+
+
+def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
+    """The ids picked, kept in the address as `?runs=a,b`; without any, the newest runs or models."""
+    asked = st.query_params.get("runs")
+    if asked is None:
+        default = _first_choice(there)
+    else:
+        wanted = [key for key in asked.split(",") if key]
+        default = [key for key in wanted if key in there][:AT_MOST]
+        if gone := [key for key in wanted if key not in there]:
+            st.caption(f"No longer here: {', '.join(gone)}.")
+    if _KEY in st.session_state:  # a run that was picked may have been deleted on another page
+        st.session_state[_KEY] = [key for key in st.session_state[_KEY] if key in there]
+    return st.multiselect(
+        "Runs and models", list(there), default=default, key=_KEY, max_selections=AT_MOST,
+        format_func=lambda key: _option(there[key], specs[key]), on_change=_into_address,
+        placeholder="Choose runs and models",
+    )  # fmt: skip
+
+
+def _first_choice(there: Mapping[str, RunDir]) -> list[str]:
+    """The two newest runs that have begun, else the first two shipped models."""
+    own = [key for key, run in there.items() if not _shipped(run) and run.history()]
+    return own[:2] if len(own) > 1 else [*own, *[key for key, run in there.items() if _shipped(run)]][:2]
+
+
+def _into_address() -> None:
+    st.query_params["runs"] = ",".join(st.session_state[_KEY])
+
+
+def _shipped(run: RunDir) -> bool:
+    return run.path.parent == models_dir()
+
+
+def _option(run: RunDir, spec: RunSpec) -> str:
+    """ "basenet · shipped · cifar100-25" or "basenet (Pooling: average) · drawn · 24 Nov 14:03 · running"."""
+    if _shipped(run):
+        return f"{spec.name} · shipped · {spec.data.name}"
+    status = run.status()
+    when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
+    state = "" if status["state"] == "finished" else f" · {status['state']}"
+    return f"{controls.title(spec)} · {spec.data.name} · {when}{state}"
+
+
+def show_curves(histories: Mapping[str, Sequence[runs.Row]]) -> None:
+    if not any(runs.epochs(history) for history in histories.values()):
+        st.info("No epoch has ended yet, so there is no curve to draw.", icon=":material/hourglass_empty:")
+        return
+    legend(list(histories))
+    left, right = st.columns(2)
+    for column, measure in ((left, "loss"), (right, "accuracy")):
+        spec = charts.overlay(histories, measure)
+        spec["encoding"]["color"]["legend"] = None  # one for both charts, above them
+        if any(len(runs.epochs(history)) < 3 for history in histories.values()):
+            spec["mark"]["point"] = {"size": 30}  # a line of one point cannot be seen
+        with column:
+            charts.show(
+                spec, key=f"compare-{measure}", alt=f"{measure.capitalize()} by epoch of {', '.join(histories)}"
+            )
+
+
+def legend(names: Sequence[str]) -> None:
+    """Which colour is which run, and which line is which part, in lines that wrap."""
+    colours = (
+        f'<span><i style="border-top: .25rem solid {style.SERIES[i % len(style.SERIES)]}"></i>{escape(name)}</span>'
+        for i, name in enumerate(names)
+    )
+    st.html(
+        f"<style>{_LEGEND_CSS}</style>"
+        f'<div class="legend">{"".join(colours)}</div>'
+        '<div class="legend"><span><i class="solid"></i>validation</span><span title="Measured while the weights still '
+        'change, with dropout and augmentation on where the design has them"><i class="dashed"></i>training</span></div>'
+    )
+
+
+def show_differences(specs: Sequence[RunSpec], names: Sequence[str]) -> None:
+    st.subheader("What differs")
+    rows = runs.differences(specs)
+    if len(specs) < 2:
+        st.caption("Choose a second run or model to see in what they differ.")
+    elif not rows:
+        st.caption("Nothing: the same design, pictures and seed.")
+    else:
+        table = {"Setting": [row["setting"] for row in rows]}
+        st.table({**table, **{name: [row[str(i)] for row in rows] for i, name in enumerate(names)}}, hide_index=True)
+
+
+def show_figures(summaries: Mapping[str, Mapping[str, Any]]) -> None:
+    st.subheader("Figures")
+    shown = [row for row in _FIGURES if any(summary[row[0]] is not None for summary in summaries.values())]
+    table = {"": [words for _, words, _ in shown]}
+    for name, summary in summaries.items():
+        table[name] = ["–" if summary[key] is None else write(summary[key]) for key, _, write in shown]
+    st.table(table, hide_index=True)
+    if any(summary["test_accuracy"] is None for summary in summaries.values()):
+        st.caption("Test figures stand here once they were taken, by the button on the run's own page.")
+
+
+def show_effects(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]]) -> None:
+    """A sentence for each two that differ in one setting, or are parent and child in the catalogue."""
+    sentences = []
+    for a, b in combinations(specs, 2):
+        if catalogue_parent(specs[a]) == specs[b].name:
+            a, b = b, a
+        if change := runs.one_change(specs[a], specs[b]):
+            sentences.append(effect(change, (a, specs[a], summaries[a]), (b, specs[b], summaries[b])))
+    if sentences:
+        st.subheader("What one change did")
+        st.markdown("\n".join(f"- {sentence}" for sentence in sentences if sentence))
+
+
+def catalogue_parent(spec: RunSpec) -> str | None:
+    return catalogue.variant(spec.name).parent if spec.name in catalogue.names() else None
+
+
+def effect(
+    change: str, before: tuple[str, RunSpec, Mapping[str, Any]], after: tuple[str, RunSpec, Mapping[str, Any]]
+) -> str:
+    """What `change` did to accuracy and loss, with what may be chance; empty where nothing is measured."""
+    (a, _, old), (b, spec, new) = before, after
+    parts = []
+    info = data.info(spec.data.name)
+    for part, pictures in (("validation", info.validation), ("test", info.test)):
+        p, q = old[f"{part}_accuracy"], new[f"{part}_accuracy"]
+        if p is None or q is None:
+            continue
+        chance = 2 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
+        loss = text.signed(new[f"{part}_loss"] - old[f"{part}_loss"], 3)
+        parts.append(
+            f"{part} accuracy {text.signed(100 * (q - p))} points (±{100 * chance:.1f} by chance), loss {loss}"
+        )
+    if not parts:
+        return ""
+    theirs = ""
+    if catalogue_parent(spec) == before[1].name and None not in (old["report_accuracy"], new["report_accuracy"]):
+        theirs = f" The report's test accuracy: {text.signed(100 * (new['report_accuracy'] - old['report_accuracy']))} points."
+    return f"**{change}** ({b} against {a}): {'; '.join(parts)}.{theirs}"
+
+
+def download(histories: Mapping[str, Sequence[runs.Row]], summaries: Mapping[str, Mapping[str, Any]]) -> None:
+    if present.is_on():
+        return
+    figures = [{"run": name, **summary} for name, summary in summaries.items()]
+    curves = [{"run": name, **row} for name, history in histories.items() for row in runs.epochs(history)]
+    left, right, _ = st.columns([1, 1, 3])
+    for column, what, rows in ((left, "figures", figures), (right, "curves", curves)):
+        column.download_button(
+            f"{what.capitalize()} as CSV", as_csv(rows), f"plumage-{what}.csv", "text/csv",
+            icon=":material/download:", on_click="ignore", width="stretch", disabled=not rows,
+        )  # fmt: skip
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV, a column for every key that occurs."""
+    out = io.StringIO()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+main()
