@@ -1,0 +1,386 @@
+"""The command line, `python -m training`: one command a function, thin over the library.
+
+Answers go to stdout, everything else to stderr.  With `--json` the answer is one object,
+figures as numbers.  Exit codes: 0 done, 2 wrong use, 1 anything else; a problem is one
+sentence, never a traceback.  Nothing here imports TensorFlow before it is needed.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from training import catalogue, console, data, rundir, toggles
+from training.describe import describe as describe_network
+from training.paths import models_dir
+from training.pictures import PictureError
+from training.rundir import RunDir, RunError
+from training.spec import RunSpec, SpecError
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="What does an architectural choice really do to a CNN? Describe, train, test, use and export the networks.",
+)  # fmt: skip
+data_app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, and getting what is not.")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+Trained = Annotated[str, typer.Argument(metavar="RUN|VARIANT", help="A run's id or directory, or a shipped model.")]
+Design = Annotated[str, typer.Argument(metavar="VARIANT|SPEC.json", help="An entry of the catalogue, or a spec file.")]
+
+
+class Misuse(Exception):
+    """The command was used in a way that it cannot be.  One sentence."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app(arguments, prog_name="python -m training")
+    except SystemExit as end:  # typer's own: usage errors with 2, the end of a command with 0
+        return end.code if isinstance(end.code, int) else 0
+    except (SpecError, Misuse) as error:
+        return console.problem(error, 2)
+    except (RunError, data.DataError, PictureError, OSError) as error:
+        return console.problem(error, 1)
+    except MemoryError:
+        return console.problem("There is not enough memory: close other programs or choose a smaller network.", 1)
+    except KeyboardInterrupt:
+        return console.problem("Interrupted.", 1)
+    return 0
+
+
+def _answer(as_json: bool, tree: dict[str, Any], text: Callable[[], str]) -> None:
+    """Print the answer: `tree` as JSON, or `text()` for people."""
+    try:
+        print(json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False) if as_json else text(), flush=True)
+    except BrokenPipeError:  # `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _trained(name: str) -> RunDir:
+    """The run or shipped model called `name`; a name that is none is wrong use."""
+    try:
+        return rundir.find(name)
+    except RunError as error:
+        known = name in catalogue.names()
+        raise Misuse(
+            f"{name} is in the catalogue, but no trained model of it is in {models_dir()}; train it with: "
+            f"python -m training fit {name}" if known else str(error)
+        ) from None  # fmt: skip
+
+
+def _known(data_name: str) -> None:
+    if data_name not in data.NAMES:
+        raise Misuse(f"There is no data set {data_name!r}; there are {', '.join(data.NAMES)}.")
+
+
+# --- The catalogue -----------------------------------------------------------------------------
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """The catalogue: every variant, what it changes, and the report's figures."""
+    shipped = {model.id for model in rundir.models()}
+    rows = []
+    for entry in catalogue.variants():
+        network = describe_network(entry.spec.network)
+        report = {"loss": entry.report.loss, "accuracy": entry.report.accuracy, "epochs": entry.report.epochs}
+        rows.append({
+            "name": entry.name, "title": entry.title, "why": entry.why, "parent": entry.parent, "toggle": entry.toggle,
+            "data": entry.spec.data.name, "parameters": network.params, "macs": network.macs, "report": report,
+            "shipped": entry.name in shipped,
+        })  # fmt: skip
+    _answer(as_json, {"variants": rows}, lambda: console.table(
+        ("name", "parent", "parameters", "multiply-adds", "report", "model", "what"),
+        [(row["name"], row["parent"], row["parameters"], row["macs"], row["report"]["accuracy"],
+          "here" if row["shipped"] else None, row["title"]) for row in rows],
+    ))  # fmt: skip
+
+
+@app.command()
+def describe(design: Design, as_json: Json = False) -> None:
+    """A network's layers, shapes, parameters and multiply-adds, without building it."""
+    spec = catalogue.load(design)
+    network = describe_network(spec.network)
+    tree = {"name": spec.name, **network.to_dict(), "spec": spec.model_dump(mode="json")}
+    rows = [(number, layer.name, layer.title, "x".join(map(str, layer.output_shape)), layer.params, layer.macs)
+            for number, layer in enumerate(network.layers, 1)]  # fmt: skip
+    _answer(as_json, tree, lambda: console.table(
+        ("", "layer", "what", "output", "parameters", "multiply-adds"), rows
+    ) + (
+        f"\n{spec.name}: {network.params:,} parameters ({network.trainable_params:,} trainable), "
+        f"{network.macs:,} multiply-adds, {network.weight_bytes / 1e6:.1f} MB of weights."
+    ))  # fmt: skip
+
+
+# --- Training ----------------------------------------------------------------------------------
+
+
+def _toggle_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give `function` an option for each toggle that it does not have itself; what was given comes as `switched`."""
+    signature = inspect.signature(function, eval_str=True)
+    own = [parameter for parameter in signature.parameters.values() if parameter.name != "switched"]
+    keys = [toggle.key for toggle in toggles.TOGGLES if toggle.key not in signature.parameters]
+    options = []
+    for key in keys:
+        toggle = toggles.BY_KEY[key]
+        values = {"switch": "on|off", "rates": "on|off|RATE,..."}.get(toggle.kind, "NUMBER")
+        if toggle.options:
+            values = "|".join(toggle.to_text(option) for option in toggle.options)
+        option = typer.Option(f"--{key.replace('_', '-')}", metavar=values, help=toggle.help)
+        annotation = Annotated[str | None, option]
+        options.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+
+    @functools.wraps(function)
+    def command(**given: Any) -> None:
+        switched = {key: value for key in keys if (value := given.pop(key)) is not None}
+        function(**given, switched=switched)
+
+    parameters = [*own, *options]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def planned(spec: RunSpec, data_name: str | None, epochs: int | None, minutes: float | None, seed: int | None,
+            settings: dict[str, str]) -> RunSpec:  # fmt: skip
+    """`spec` with what the command line asks for; raises `SpecError`.
+
+    Another data set brings its number of classes; `epochs` is the most that early stopping may take, too.
+    """
+    changes: dict[str, Any] = {}
+    if data_name is not None:
+        _known(data_name)
+        changes |= {"data.name": data_name, "network.classes": data.info(data_name).classes}
+    if epochs is not None:
+        changes["fit.epochs"] = epochs
+    if minutes is not None:
+        changes["fit.minutes"] = minutes
+    if seed is not None:
+        changes["fit.seed"] = seed
+    spec = toggles.apply(spec.replace(changes), settings)
+    if epochs is not None and spec.fit.early_stopping:
+        spec = spec.replace({"fit.early_stopping.max_epochs": epochs})
+    return spec
+
+
+@app.command()
+@_toggle_options
+def fit(
+    design: Annotated[str | None, typer.Argument(metavar="VARIANT|SPEC.json", show_default=False,
+                      help="An entry of the catalogue, or a spec file; not needed with --resume.")] = None,
+    data_name: Annotated[str | None, typer.Option("--data", metavar="NAME", help="The pictures.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="End after so many epochs, at most.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End after so many minutes of training, at most.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The number that all chance comes from.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE",
+                        help="Any field of the spec, such as fit.momentum=0.8; may be given again.")] = None,
+    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="The run directory; without it, a new one.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run-dir, or begin it.")] = False,
+    queue: Annotated[bool, typer.Option("--queue", help="Leave it to the queue, in the background.")] = False,
+    as_json: Json = False,
+    *,
+    switched: dict[str, str],
+) -> None:  # fmt: skip
+    """Train a network: one run directory, which --resume goes on from after a stop or a kill."""
+    from training import commands
+
+    changes = dict(switched)
+    for setting in settings or []:
+        field, equals, value = setting.partition("=")
+        if not equals:
+            raise SpecError(f"--set {setting} is not possible: it is FIELD=VALUE, such as fit.momentum=0.8.")
+        changes[field.strip()] = value.strip()
+    asked = None
+    if design is not None:
+        asked = planned(catalogue.load(design), data_name, epochs, minutes, seed, changes)
+    elif not resume:
+        raise Misuse("What is to be trained? Give a variant of the catalogue or a spec file.")
+    elif changes or any(option is not None for option in (data_name, epochs, minutes, seed)):
+        raise Misuse("A run goes on with the spec that it has: --resume takes no changes.")
+    if resume and run_dir is None:
+        raise Misuse("Which run goes on? Name its directory with --run-dir.")
+    if queue and run_dir is not None:
+        raise Misuse("The queue makes its own run directories: --queue and --run-dir exclude each other.")
+    tree = commands.enqueue(asked) if queue and asked else commands.fit(asked, run_dir, resume, as_json)
+    _answer(as_json, tree, lambda: console.outcome(tree))
+    if tree["state"] not in ("finished", "queued", "running"):
+        raise typer.Exit(1)
+
+
+@app.command()
+def runs(as_json: Json = False) -> None:
+    """The runs of this machine, newest first."""
+    from training import commands
+
+    rows = [commands.row(run) for run in rundir.runs()]
+    _answer(as_json, {"runs": rows}, lambda: console.table(
+        ("run", "data", "state", "epochs", "validation", "test", "minutes"),
+        [(row["run"], row["data"], row["state"], f"{row['epoch']:g} of {row['max_epochs']}",
+          row["validation_accuracy"], row["test_accuracy"], row["elapsed_seconds"] / 60) for row in rows],
+    ) if rows else "No runs yet. Start one with: python -m training fit basenet --data drawn --minutes 1")  # fmt: skip
+
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id or directory.")]
+
+
+@app.command()
+def stop(run: Run) -> None:
+    """Stop a run, or take it out of the queue; its checkpoint is kept."""
+    from training import launcher
+
+    found = _trained(run)
+    launcher.stop(found)
+    print(f"{found.id}: {found.status()['state']}")
+
+
+@app.command()
+def resume(run: Run) -> None:
+    """Go on with a stopped or failed run, in the background; it queues if another is running."""
+    from training import launcher
+
+    found = _trained(run)
+    launcher.resume(found)
+    print(f"{found.id}: {found.status()['state']}")
+
+
+@app.command()
+def delete(run: Run) -> None:
+    """Delete a run for good."""
+    from training import launcher
+
+    found = _trained(run)
+    launcher.delete(found)
+    print(f"{found.id}: deleted")
+
+
+# --- Trained networks --------------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    model: Trained,
+    data_name: Annotated[
+        str | None, typer.Option("--data", metavar="NAME", help="Other pictures than its own.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure on the test pictures.  The first figures are kept in the card; later ones are compared with them."""
+    from training.evaluate import evaluate as measure
+
+    if data_name is not None:
+        _known(data_name)
+    found = measure(_trained(model), data_name)
+    _answer(as_json, found, lambda: console.tested(found))
+
+
+@app.command()
+def predict(
+    model: Trained,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Picture files.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to name.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Say what is on pictures, with calibrated probabilities."""
+    from training import commands
+
+    tree = commands.predict(_trained(model), images, top)
+    _answer(as_json, tree, lambda: console.predictions(tree))
+
+
+@app.command()
+def export(model: Trained, file: Annotated[Path, typer.Argument(help="The .keras file to write.")]) -> None:
+    """Write a float32 .keras file, which plain Keras opens and which takes pixels from 0 to 255."""
+    from training import weights
+
+    weights.export(_trained(model), file)
+    print(f"{file} written")
+
+
+@app.command()
+def ship(
+    run: Run,
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="The model's name in models/.")],
+    form: Annotated[Literal["half", "int8", "float32"], typer.Option("--format")] = "half",
+    card_only: Annotated[
+        bool, typer.Option("--card-only", help="Card and curves without weights: a further seed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put a finished run into models/ with compact weights, measured on validation and then on the test."""
+    from training.ship import ship as make
+
+    card = make(_trained(run), name, form, card_only)
+    _answer(as_json, {"model": name, "card": card}, lambda: console.shipped(name, card))
+
+
+# --- Data --------------------------------------------------------------------------------------
+
+
+@data_app.command("status")
+def data_status(as_json: Json = False) -> None:
+    """Which data sets are here, and how to get the others."""
+    from dataclasses import asdict
+
+    infos = [asdict(info) for info in data.status()]
+    _answer(as_json, {"data": infos}, lambda: console.table(
+        ("name", "classes", "train", "validation", "test", "size", "where, or how to get it"),
+        [(info["name"], info["classes"], info["train"], info["validation"], info["test"],
+          "x".join(map(str, info["picture_size"][:2])), info["where"] or info["how"]) for info in infos],
+    ))  # fmt: skip
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(data.NAMES)}.")], as_json: Json = False
+) -> None:
+    """Download a data set if it is not here; an interrupted download goes on where it stopped."""
+    from dataclasses import asdict
+
+    _known(name)
+    with console.Download() as progress:
+        info = asdict(data.fetch(name, progress.show))
+    _answer(as_json, info, lambda: f"{info['title']}: {info['where']}")
+
+
+# --- The whole table ---------------------------------------------------------------------------
+
+
+@app.command("all")
+def all_(
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each variant.")] = 1,
+    budget: Annotated[float | None, typer.Option(metavar="MINUTES", help="End after so many minutes.")] = None,
+) -> None:
+    """Train every CIFAR variant in full; killed or stopped, the same command goes on."""
+    from training import sweep
+
+    if not sweep.run(sweep.cifar_names(), seeds, budget, lambda text: print(text, flush=True)):
+        raise typer.Exit(1)
+
+
+@app.command("results")
+def results_(as_json: Json = False, markdown: Annotated[bool, typer.Option("--markdown")] = False) -> None:
+    """The report's figures beside ours, from the stored cards."""
+    from training import results
+
+    rows = results.rows()
+    _answer(as_json, results.to_json(rows), lambda: results.to_markdown(rows))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def bench(context: typer.Context) -> None:
+    """Measure the engine against Keras's own training (see bench --help)."""
+    from training import bench as benchmark
+
+    raise typer.Exit(benchmark.main(context.args) or 0)

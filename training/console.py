@@ -1,0 +1,150 @@
+"""What the command line shows to people: tables, sentences, progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+LOG_SECONDS = 10.0  # between two lines of a download's progress where there is no terminal
+
+
+def problem(what: object, code: int) -> int:
+    """Say what is wrong, in one line on stderr; returns the exit code."""
+    print(" ".join(str(what).split()), file=sys.stderr)
+    return code
+
+
+def cell(value: Any) -> str:
+    """A value as it stands in a table: counts with commas, other figures with four digits."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 1 else f"{value:.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Aligned columns; numbers to the right."""
+    rows = [list(row) for row in rows]
+    right = [all(row[i] is None or isinstance(row[i], int | float) for row in rows) for i in range(len(head))]
+    lines = [list(head), *([cell(value) for value in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            text.rjust(w) if r else text.ljust(w) for text, w, r in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def outcome(tree: dict[str, Any]) -> str:
+    """How a run ended."""
+    lines = [f"{tree['run']}: {tree['state']}. {tree['message'] or ''}".rstrip()]
+    if tree["figures"]:
+        validation = tree["figures"]["validation"]
+        lines.append(f"Validation accuracy {validation['accuracy']:.4f}, loss {validation['loss']:.4f} "
+                     f"after {tree['figures']['epochs']:g} epochs.")  # fmt: skip
+    if tree["state"] == "stopped":
+        lines.append(f"Go on with: python -m training fit --resume --run-dir {tree['directory']}")
+    return "\n".join([*lines, tree["directory"]])
+
+
+def tested(found: dict[str, Any]) -> str:
+    """Test figures, and whether they are those of the card."""
+    test, card = found["test"], found["card"]
+    text = f"{found['run']} on {test['pictures']:,} test pictures of {found['data']}: " \
+           f"accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}"  # fmt: skip
+    if card is None:
+        return text
+    same = all(card[name] == test[name] for name in ("loss", "accuracy"))
+    return text + (" (as in its card)" if same else f" (its card: {card['accuracy']:.4f}, {card['loss']:.4f})")
+
+
+def predictions(tree: dict[str, Any]) -> str:
+    """The top classes of each picture."""
+    lines = []
+    for picture in tree["pictures"]:
+        lines.append(f"{picture['file']}{'  (unlike the training pictures)' if picture['unlike'] else ''}")
+        lines += [f"  {100 * entry['probability']:5.1f} %  {entry['class']}" for entry in picture["top"]]
+    return "\n".join(lines)
+
+
+def shipped(name: str, card: dict[str, Any]) -> str:
+    """What a model that ships is worth."""
+    figures = card["figures"]
+    return (
+        f"models/{name}: {card['weights']} weights, validation accuracy {figures['validation']['accuracy']:.4f}, "
+        f"test accuracy {figures['test']['accuracy']:.4f}"
+    )
+
+
+class FitProgress:
+    """A training's progress: a bar on a terminal, a plain line an epoch in a log, nothing if `quiet`.  On stderr."""
+
+    def __init__(self, max_epochs: int, minutes: float | None, name: str, quiet: bool = False):
+        self.max_epochs, self.minutes, self.name = max_epochs, minutes, name
+        self.terminal, self.quiet = sys.stderr.isatty() and not quiet, quiet
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if self.terminal:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"),
+                TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True),
+            )  # fmt: skip
+            self._task = self._bar.add_task(f"{self.name}: loading", total=1.0, figures="")
+            self._bar.start()
+        elif not self.quiet:
+            print(f"{self.name}: at most {self.max_epochs} epochs", file=sys.stderr, flush=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, line: dict[str, Any]) -> None:
+        """One line of the history."""
+        whole = line["kind"] == "epoch"
+        figures = f"loss {line['loss']:.4f}, accuracy {line['accuracy']:.4f}"
+        if whole:
+            figures += f", validation loss {line['val_loss']:.4f}, accuracy {line['val_accuracy']:.4f}"
+        if self._bar:
+            share = line["epoch"] / self.max_epochs
+            if self.minutes and not whole:
+                share = max(share, line["seconds"] / (60 * self.minutes))
+            text = f"Epoch {line['epoch']:.2f} of {self.max_epochs}"
+            self._bar.update(self._task, description=text, completed=share, figures=figures)
+        elif whole and not self.quiet:
+            text = f"epoch {line['epoch']:g} of {self.max_epochs}: {figures}, {line['seconds']:.1f} s"
+            print(text, file=sys.stderr, flush=True)
+
+
+class Download:
+    """A download's progress: a line that is rewritten on a terminal, a line now and then in a log.  On stderr."""
+
+    def __init__(self) -> None:
+        self.terminal, self._last, self._what = sys.stderr.isatty(), 0.0, ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.terminal and self._what:
+            print(file=sys.stderr)
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` bytes of `what`; total 0 where it is not known."""
+        now = time.monotonic()
+        if what == self._what and now - self._last < (0.2 if self.terminal else LOG_SECONDS) and done != total:
+            return
+        size = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{done / 1e6:.1f} MB" if done else ""
+        line = f"{what} {size}".rstrip()
+        print(
+            f"\r\033[K{line}" if self.terminal else line, end="" if self.terminal else "\n", file=sys.stderr, flush=True
+        )
+        self._last, self._what = now, what

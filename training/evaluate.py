@@ -1,0 +1,72 @@
+"""Test figures: taken once, on request, after everything was chosen on validation pictures.
+
+This module alone calls `training.data.load_test`.  The figures of a run's own data set are
+kept in its card; asked again, they are computed again and compared with the card's.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from training.calibration import cross_entropy
+from training.rundir import RunDir, RunError
+
+
+def figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Mean cross-entropy in nats (six digits), accuracy and count for logits (n, classes) and labels (n,)."""
+    labels = np.asarray(labels)
+    return {
+        "loss": round(cross_entropy(logits, labels), 6),
+        "accuracy": float((np.asarray(logits).argmax(1) == labels).mean()),
+        "pictures": len(labels),
+    }
+
+
+def evaluate(run: RunDir, data: str | None = None) -> dict[str, Any]:
+    """The test figures of a finished run or shipped model, on its own data set or on `data`.
+
+    Returns {"run", "data", "test": {"loss", "accuracy", "pictures"}, "card": the figures that
+    the card held before, or None}.  Only the first figures on the run's own data set are
+    stored.  Raises `RunError` and `training.data.DataError`.
+    """
+    from training import predict
+    from training.data import class_names, load_test
+
+    card = _card(run)
+    own = card["data"]["name"]
+    name = data or own
+    if name != own and list(class_names(name)) != card["data"]["classes"]:
+        raise RunError(
+            f"{run.id} was trained on the classes of {own}; {name} has others, so it cannot be tested there."
+        )
+    classifier = predict.load(run)
+    images, labels = load_test(name)
+    size = classifier.picture_size
+    if images.shape[1:3] != (size, size):
+        raise RunError(
+            f"{run.id} takes pictures of {size}x{size}; those of {name} are {images.shape[2]}x{images.shape[1]}."
+        )
+    taken = figures(classifier.logits(images), labels)
+    stored = card["figures"].get("test")
+    if stored is None and name == own:
+        card = _card(run)  # read again: something else may have been noted in it meanwhile
+        card["figures"]["test"] = taken | {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        run.write_card(card)
+    return {"run": run.id, "data": name, "test": taken, "card": stored if name == own else None}
+
+
+def _card(run: RunDir) -> dict[str, Any]:
+    card = run.card()
+    if card is None:
+        state = run.status()["state"]
+        raise RunError(f"{run.id} is {state} and has no weights to test yet: let it finish first.")
+    try:
+        _ = card["data"]["name"], card["data"]["classes"], card["figures"]["test"]
+    except (KeyError, TypeError):
+        raise RunError(
+            f"{run.file('card.json')} is broken: it does not say which pictures the run was trained on."
+        ) from None
+    return card

@@ -1,0 +1,68 @@
+"""Make `models/NAME` from a finished run: spec, card, curves and one compact weights file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import Any
+
+from training import calibration, data, predict, rundir, weights
+from training.evaluate import evaluate, figures
+from training.paths import models_dir
+from training.rundir import RunDir, RunError, write_atomic
+
+
+def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool = False) -> dict[str, Any]:
+    """Put `run` into models/ as `name` and return its card; raises `RunError` and `DataError`.
+
+    What ships is what is measured: the compact weights' validation figures replace the run's
+    in the card (which keeps those under "compacted"), then they are calibrated, and their
+    test figures are taken, once.  With `card_only`, the full weights are measured and left
+    out: `models/NAME/seed-K` holds the card and curves of a further seed.
+    """
+    card = run.card()
+    if card is None:
+        raise RunError(f"{run.id} is {run.status()['state']}; only a finished run can ship.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise RunError(f"{name!r} is no name for a model: letters, digits, dots and dashes, 64 at most.")
+    spec = run.spec()
+    target = models_dir() / (f"{name}/seed-{spec.fit.seed}" if card_only else name)
+    if (target / "card.json").exists():
+        raise RunError(f"{target} is there already; delete it first if it is to be replaced.")
+    made = RunDir(target.with_name(f".{target.name}.partial"))
+    shutil.rmtree(made.path, ignore_errors=True)
+    try:
+        made.path.mkdir(parents=True)
+        trained, mean, std = weights.load(run.file("weights.npz"))
+        weights.save(made.file("weights.npz"), trained, mean, std, "float32" if card_only else form)
+        write_atomic(made.file("spec.json"), spec.to_json() + "\n")
+        epochs = [line for line in run.history() if line["kind"] == "epoch"]
+        write_atomic(made.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in epochs))
+        _measure(made, card, "float32" if card_only else form)
+        if card_only:
+            made.file("weights.npz").unlink()
+        target.mkdir(parents=True, exist_ok=True)  # it may hold other seeds
+        for file in sorted(made.path.iterdir(), key=lambda file: file.name == "card.json"):
+            file.replace(target / file.name)  # the card last: without it, it is no model yet
+    except OSError as error:
+        raise RunError(f"{target} cannot be written: {error.strerror}.") from None
+    finally:
+        shutil.rmtree(made.path, ignore_errors=True)
+    return rundir.RunDir(target).card() or {}
+
+
+def _measure(made: RunDir, card: dict[str, Any], form: weights.Format) -> None:
+    """Write the card of `made` with the figures of the weights that it holds."""
+    pictures = data.load(card["data"]["name"], card["spec"]["data"]["validation"])
+    before = card["figures"]["validation"]
+    figures_now = {**card["figures"], "test": None}
+    fresh = {key: value for key, value in card.items() if key != "calibration"}
+    made.write_card({**fresh, "weights": form, "figures": figures_now})
+    logits = predict.load(made).logits(pictures.validation_images)
+    measured = figures(logits, pictures.validation_labels)
+    figures_now = figures_now | {"validation": {name: measured[name] for name in ("loss", "accuracy")}}
+    compacted = {"bytes": made.file("weights.npz").stat().st_size, "validation_before": before}
+    made.write_card({**fresh, "weights": form, "figures": figures_now, "compacted": compacted})
+    calibration.calibrate(made)
+    evaluate(made)
