@@ -27,6 +27,7 @@ class Server:
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
+    lengths: bool = True  # whether answers say how long they are
     cut_after: list[int] = field(default_factory=list)  # bytes after which each next answer breaks off
     errors: list[int] = field(default_factory=list)  # status codes of the next answers
     asked: list[str] = field(default_factory=list)
@@ -51,7 +52,8 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
             self.send_response(206 if start else 200)
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            self.send_header("Content-Length", str(len(content) - start))
+            if state.lengths:
+                self.send_header("Content-Length", str(len(content) - start))
             self.end_headers()
             body = content[start:]
             self.wfile.write(body[: state.cut_after.pop(0)] if state.cut_after else body)
@@ -131,6 +133,14 @@ def test_a_server_without_ranges_starts_again(server, tmp_path):
     server.ranges = False
     server.cut_after = [1_000_000]
     assert download.fetch(archive(), tmp_path, quiet).read_bytes() == CONTENT
+
+
+def test_a_server_that_tells_no_length_is_followed_to_the_end(server, tmp_path):
+    server.files["thing.tar.gz"] = CONTENT
+    server.lengths = False
+    seen: list[tuple[str, int, int]] = []
+    assert download.fetch(archive(), tmp_path, lambda *args: seen.append(args)).read_bytes() == CONTENT
+    assert {total for _, _, total in seen} == {0}
 
 
 def test_a_partial_file_that_is_whole_is_taken(server, tmp_path):

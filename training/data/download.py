@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import ssl
 import tarfile
 import time
 import zlib
@@ -67,7 +68,7 @@ def fetch(archive: Archive, folder: Path, progress: Progress) -> Path:
                 if error.code < 500 and error.code not in (408, 429):
                     raise DataError(f"{archive.url} cannot be downloaded: {error.code} {error.reason}.") from None
                 problem = f"{error.code} {error.reason}"
-            except (URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+            except (URLError, TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
                 problem = str(getattr(error, "reason", None) or error or type(error).__name__)
             if attempt == ATTEMPTS - 1:
                 kept = partial.stat().st_size if partial.exists() else 0
@@ -101,7 +102,8 @@ def _get(archive: Archive, partial: Path, progress: Progress) -> None:
         goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
         if not goes_on:  # a server without ranges starts from the beginning
             done = 0
-        total = done + int(response.headers.get("Content-Length") or 0)
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else 0
         with partial.open("ab" if goes_on else "wb") as file:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
