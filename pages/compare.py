@@ -7,14 +7,13 @@ import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from html import escape
 from itertools import combinations
 from math import sqrt
 from typing import Any
 
 import streamlit as st
 
-from pages.shared import charts, controls, present, runs, style, text
+from pages.shared import controls, curves, present, runs, text
 from training import catalogue, data, rundir
 from training.paths import models_dir
 from training.rundir import RunDir, RunError
@@ -22,13 +21,6 @@ from training.spec import RunSpec
 
 AT_MOST = 8  # as many as there are colours
 _KEY = "compare-runs"
-
-_LEGEND_CSS = """
-.legend {display: flex; flex-wrap: wrap; gap: .15rem 1.2rem;}
-.legend span {display: inline-flex; align-items: center; gap: .45rem;}
-.legend i {width: 1.6rem; height: 0; flex: none;}
-.legend .solid {border-top: .15rem solid currentColor;} .legend .dashed {border-top: .15rem dashed currentColor; opacity: .6;}
-"""
 
 _FIGURES = (  # key of `runs.summary`, its words, how it is written
     ("data", "Pictures", str),
@@ -125,31 +117,7 @@ def show_curves(histories: Mapping[str, Sequence[runs.Row]]) -> None:
     if not any(runs.epochs(history) for history in histories.values()):
         st.info("No epoch has ended yet, so there is no curve to draw.", icon=":material/hourglass_empty:")
         return
-    legend(list(histories))
-    left, right = st.columns(2)
-    for column, measure in ((left, "loss"), (right, "accuracy")):
-        spec = charts.overlay(histories, measure)
-        spec["encoding"]["color"]["legend"] = None  # one for both charts, above them
-        if any(len(runs.epochs(history)) < 3 for history in histories.values()):
-            spec["mark"]["point"] = {"size": 30}  # a line of one point cannot be seen
-        with column:
-            charts.show(
-                spec, key=f"compare-{measure}", alt=f"{measure.capitalize()} by epoch of {', '.join(histories)}"
-            )
-
-
-def legend(names: Sequence[str]) -> None:
-    """Which colour is which run, and which line is which part, in lines that wrap."""
-    colours = (
-        f'<span><i style="border-top: .25rem solid {style.SERIES[i % len(style.SERIES)]}"></i>{escape(name)}</span>'
-        for i, name in enumerate(names)
-    )
-    st.html(
-        f"<style>{_LEGEND_CSS}</style>"
-        f'<div class="legend">{"".join(colours)}</div>'
-        '<div class="legend"><span><i class="solid"></i>validation</span><span title="Measured while the weights still '
-        'change, with dropout and augmentation on where the design has them"><i class="dashed"></i>training</span></div>'
-    )
+    curves.several(histories)
 
 
 def show_differences(specs: Sequence[RunSpec], names: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import charts, controls, figures, measure, plan, present, runs, text
+from pages.shared import controls, curves, figures, measure, plan, present, runs, text
 from training import cost, data, launcher, rundir, toggles
 from training.paths import runs_dir
 from training.rundir import RunDir, RunError
@@ -178,8 +178,8 @@ def live(run: RunDir, state: str) -> None:
         st.rerun()
     history = run.history()
     progress(status, run.spec())
-    if history:
-        charts.curves(runs.up_to_now(history))
+    if history or status["state"] == "running":  # an empty chart at first, so that nothing jumps
+        curves.one(history)
         figures_of(history)
 
 
@@ -241,14 +241,28 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
             st.button("Resume", type="primary", icon=":material/play_arrow:", on_click=_do,
                       args=(launcher.resume, run, ("stopped", "failed")))  # fmt: skip
         if state not in ACTIVE:
-            controls.link("compare", "Compare", icon=":material/stacked_line_chart:")
-            controls.link("train", "Train this design again", toggles.to_query(spec), icon=":material/replay:")
+            controls.link(
+                "compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:"
+            )
+            st.button("Train this design again", type="tertiary", icon=":material/replay:", on_click=_visit,
+                      args=(toggles.to_query(spec),))  # fmt: skip
             controls.link("design", "Change the design", toggles.to_query(spec), icon=":material/architecture:")
             with st.popover("Delete", icon=":material/delete:"):
                 st.markdown("The run, its curves and its weights are deleted for good.")
                 st.button("Delete for good", type="primary", on_click=_delete, args=(run,))
     if problem := st.session_state.pop(_PROBLEM, ""):
         st.error(problem, icon=":material/error:")
+
+
+def beside(run: RunDir, spec: RunSpec) -> list[str]:
+    """The run and what ships of its design and of that one's parent: where a comparison begins."""
+    related = (spec.name, controls.base_of(spec).parent)
+    return [run.id, *(model.id for model in rundir.models() if model.id in related)]
+
+
+def _visit(query: dict[str, str]) -> None:
+    """Show another state of this page: its address is all there is to it."""
+    st.query_params.from_dict(present.query(query))
 
 
 def _do(action: Callable[[RunDir], object], run: RunDir, states: tuple[str, ...]) -> None:
@@ -288,7 +302,7 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
         if problem := measure.problem(run.path):
             st.error(f"The run could not be measured. {problem}", icon=":material/error:")
         return
-    entry, pictures, accuracy = controls.base_of(spec), data.info(spec.data.name).test, measured["accuracy"]
+    entry, pictures, accuracy = controls.base_of(spec), measured["pictures"], measured["accuracy"]
     error = sqrt(accuracy * (1 - accuracy) / pictures)
     theirs = entry.report
     figures.show([
@@ -324,7 +338,8 @@ def _links(rows: list[tuple[RunDir, RunSpec, dict[str, Any]]]) -> None:
     for run, spec, status in rows:
         when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
         label = f"{controls.title(spec)} · {spec.data.name} · {when} · {status['state']}"
-        controls.link("train", label, {"run": run.id}, icon=ICONS[status["state"]])
+        st.button(label, key=f"run-{run.id}", type="tertiary", icon=ICONS[status["state"]], on_click=_visit,
+                  args=({"run": run.id},))  # fmt: skip
 
 
 def own_run(name: str) -> RunDir:

@@ -64,7 +64,9 @@ def test_the_report_s_training_is_the_entry_s_or_the_nearest_below(name: str, of
 
 def test_what_sets_a_run_apart_from_the_report() -> None:
     assert plan.apart_from_report(BASENET, 27) == []
-    apart = plan.apart_from_report(BASENET.replace({"data.name": "drawn", "network.pooling": "average"}), 2)
+    apart = plan.apart_from_report(
+        BASENET.replace({"data.name": "drawn", "network.pooling": "average", "fit.epochs": 2}), 2
+    )
     assert len(apart) == 3
     assert "not comparable" in apart[0] and apart[1] == "2 epochs instead of 27" and apart[2] == "Pooling average"
 

@@ -76,7 +76,8 @@ def apart_from_report(spec: RunSpec, epochs: int) -> list[str]:
     )
     if entry.report.epochs and epochs != entry.report.epochs:
         apart.append(f"{text.plural(epochs, 'epoch')} instead of {entry.report.epochs}")
-    return [*apart, *(f"{change.replace(': ', ' ', 1)}" for change in controls.changes(spec))]
+    settings = (change for change in controls.changes(spec) if not change.startswith("Epochs:"))  # told already
+    return [*apart, *(change.replace(": ", " ", 1) for change in settings)]
 
 
 def _number(value: float) -> str:
