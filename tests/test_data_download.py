@@ -184,6 +184,12 @@ def test_no_server_at_all_is_one_sentence(server, tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_a_mirror_that_is_no_address_is_told(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLUMAGE_MIRROR", "somewhere/else")
+    with pytest.raises(data.DataError, match=r"somewhere/else/thing.tar.gz is not an address of the web"):
+        download.fetch(archive(), tmp_path, quiet)
+
+
 # --- whole data sets ----------------------------------------------------------------------------------
 
 

@@ -70,6 +70,8 @@ def fetch(archive: Archive, folder: Path, progress: Progress) -> Path:
                 problem = f"{error.code} {error.reason}"
             except (URLError, TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
                 problem = str(getattr(error, "reason", None) or error or type(error).__name__)
+            except ValueError:
+                raise DataError(f"{archive.url} is not an address of the web; see {MIRROR}.") from None
             if attempt == ATTEMPTS - 1:
                 kept = partial.stat().st_size if partial.exists() else 0
                 raise DataError(
