@@ -77,25 +77,18 @@ def header(spec: RunSpec) -> None:
 def drawing(spec: RunSpec, reference: catalogue.Variant | None) -> None:
     base = reference.spec if reference else None
     figures.show(figures.of(spec, base, reference.name if reference else ""))
-    st.markdown(diagram.draw(spec.network, base.network if base else None), unsafe_allow_html=True)
+    drawn = diagram.draw(
+        spec.network, base.network if base else None, reference.name if reference else "", large=present.is_on()
+    )
+    st.markdown(drawn, unsafe_allow_html=True)
     behind = (reference.name, reference.spec.network) if reference and reference.spec.network != spec.network else None
     charts.show(charts.depth(spec.network, behind), key="depth", alt="Channels and spatial size by layer, log scale")
     if behind and not present.is_on():
         st.caption(f"Channels and spatial size after each layer, log scale. Faint: {behind[0]}.")
 
 
-@st.fragment
-def body() -> None:
-    spec, errors = current()
-    if sentence := errors.get(toggles.FROM):
-        st.warning(sentence, icon=":material/link_off:")
-    header(spec)
-    left, right = st.columns([2.15, 1], gap="large")
-    with left:
-        drawing(spec, _reference(spec))
-    with right:
-        switches.show(spec, errors)
-    # Only the open tab is computed.
+def details(spec: RunSpec) -> None:
+    """Layers, pictures and code; only the open tab is computed."""
     layers, pictures, code = st.tabs(["Layers", "Pictures", "Keras code"], key="design-tab", on_change="rerun")
     if layers.open:
         layers.markdown(figures.layer_table(describe(spec.network)), unsafe_allow_html=True)
@@ -107,6 +100,31 @@ def body() -> None:
         code.code(keras_code(spec), language="python", height=420)
 
 
-st.html(f"<style>{diagram.CSS}{figures.CSS}</style>")
+@st.fragment
+def body() -> None:
+    spec, errors = current()
+    if sentence := errors.get(toggles.FROM):
+        st.warning(sentence, icon=":material/link_off:")
+    header(spec)
+    # On a wide screen the switches stand beside drawing and details, on a narrow one between them.
+    with st.container(key="bench"):
+        with st.container(key="bench-drawing"):
+            drawing(spec, _reference(spec))
+        with st.container(key="bench-switches"):
+            switches.show(spec, errors)
+        with st.container(key="bench-details"):
+            details(spec)
+
+
+CSS = """
+.st-key-bench {display: grid; grid-template-columns: minmax(0, 1fr); gap: 1.2rem 2.6rem;}
+@media (min-width: 900px) {
+  .st-key-bench {grid-template-columns: minmax(0, 2.15fr) minmax(17rem, 1fr); grid-template-rows: auto 1fr;}
+  .st-key-bench > :has(> .st-key-bench-switches) {grid-column: 2; grid-row: 1 / span 2;}
+}
+.st-key-bench-switches [data-testid="stCaptionContainer"] {margin-top: -.75rem;}
+"""
+
+st.html(f"<style>{CSS}{diagram.CSS}{figures.CSS}</style>")
 st.title("Design")
 body()

@@ -1,5 +1,110 @@
 """Home: what this is, what is ready, and what one click does next."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import streamlit as st
 
-st.title("Plumage")
+from pages.shared import controls, ladder, present, text
+from training import catalogue, data, results, rundir
+from training.cost import estimate
+
+CSS = """
+.lead {font-size: 1.15rem; line-height: 1.55; max-width: 62rem; margin-bottom: .4rem;}
+.ready {display: grid; gap: .45rem;}
+.ready .no {opacity: .75;}
+.ready code {font-size: .82em; overflow-wrap: anywhere;}
+.ready small {opacity: .75;}
+"""
+
+
+def lead() -> None:
+    """Three sentences; figures come from the catalogue."""
+    first, last = catalogue.variant("basenet").report.accuracy, catalogue.variant("final").report.accuracy
+    assert first and last
+    st.html(
+        '<div class="lead">Plumage shows what each choice in an image classifier is worth: normalization, '
+        "augmentation, batch norm, dropout, pooling, kernels, depth. Switch one and see at once what it does to the "
+        "network, then train it on this machine and watch it learn. "
+        f"It starts from {len(catalogue.names())} designs of a course report that climbed from "
+        f"{text.percent(first)} to {text.percent(last)} on 25 classes of CIFAR-100, and checks what the report says.</div>"
+    )
+
+
+def next_clicks(ready: list[data.DataInfo], models: int) -> None:
+    """The three ways on, each with what one click does."""
+    seconds = estimate(catalogue.variant("basenet").spec).epoch_seconds
+    best = next((info for info in ready if info.name == "cifar100-25"), ready[0] if ready else None)
+    ways = [
+        ("design", "Design a network", ":material/architecture:", {"from": "basenet"},
+         "Start from BaseNet, switch parts on and off, and see layers, operations and time change."),
+    ]  # fmt: skip
+    if _exists("train"):
+        where = f"on {best.title}" if best else "on pictures drawn by the program"
+        ways.append(
+            ("train", "Train for a minute", ":material/play_circle:", {"from": "basenet-norm-aug"},
+             f"BaseNet {where}: an epoch takes about {text.duration(seconds)} here, with live curves.")
+        )  # fmt: skip
+    if models and _exists("classify"):
+        ways.append(
+            ("classify", "Classify a picture", ":material/image_search:", {},
+             f"Drop in your own or click a sample: {text.plural(models, 'trained model')} answer side by side.")
+        )  # fmt: skip
+    elif _exists("compare"):
+        ways.append(
+            ("compare", "Compare trainings", ":material/stacked_line_chart:", {},
+             "Curves over each other, what differs, and what it changed.")
+        )  # fmt: skip
+    for column, (page, label, icon, query, told) in zip(st.columns(len(ways)), ways, strict=True):
+        with column, st.container(border=True, height="stretch"):
+            controls.link(page, f"**{label}**", query, icon)
+            st.markdown(told)
+
+
+def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: list[rundir.RunDir]) -> None:
+    """Data sets and models: what is here, and the command that gets the rest."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Pictures")
+        for info in infos:
+            if info.available or info.name == "drawn":
+                number = f"{info.train + info.validation:,} to train on, {info.test:,} for the test"
+                st.markdown(
+                    f":material/check_circle: **{info.title}** · {text.plural(info.classes, 'class', 'classes')}, {number}"
+                )
+            else:
+                st.markdown(f":material/download: {info.title} · not here yet; `{info.how}` gets it")
+    with right:
+        st.subheader("Models")
+        for model in models:
+            st.markdown(_model(model))
+        if not models:
+            st.markdown("No trained model is stored here yet: a training on the Train page makes one.")
+        finished = sum(run.status().state == "finished" for run in runs)
+        if runs:
+            st.markdown(f":material/history: {text.plural(len(runs), 'training')} on this machine, {finished} finished")
+
+
+def _model(model: rundir.RunDir) -> str:
+    line = f":material/check_circle: **{model.id}**"
+    card = model.card() or {}
+    test = (card.get("figures") or {}).get("test")
+    if test:
+        line += f" · test accuracy {text.percent(test['accuracy'])} on {card['data']['title']}"
+    return line
+
+
+def _exists(page: str) -> bool:
+    return (Path(__file__).parent / f"{page}.py").is_file()
+
+
+st.html(f"<style>{CSS}{ladder.CSS}</style>")
+st.title("What does an architectural choice really do?")
+lead()
+infos, models = data.status(), rundir.models()
+next_clicks([info for info in infos if info.available], len(models))
+st.markdown(ladder.draw(results.rows()), unsafe_allow_html=True)
+if not present.is_on():
+    st.divider()
+    readiness(infos, models, rundir.runs())

@@ -185,7 +185,7 @@ def depth(network: Network, reference: tuple[str, Network] | None = None, height
     domain, colors = ["channels", "spatial size"], [style.LAYER["conv"], style.LAYER["pool"]]
     top = max(row["value"] for row in [*values, *behind])
     encoding = {
-        "x": {"field": "place", "type": "quantitative", "axis": {"title": "layer", "tickMinStep": 1, "grid": False, "labels": False, "ticks": False}},
+        "x": {"field": "place", "type": "quantitative", "axis": None},
         "y": {"field": "value", "type": "quantitative", "scale": {"type": "log", "base": 2, "domain": [1, 2 ** ceil(log2(top))]}, "axis": {"title": None, "format": "d", "tickCount": 6}},
         "color": {"field": "what", "type": "nominal", "scale": {"domain": domain, "range": colors}, "legend": {"orient": "top", "title": None, "symbolType": "stroke"}},
         "strokeDash": {"field": "what", "type": "nominal", "scale": {"domain": domain, "range": [[1, 0], [5, 4]]}, "legend": None},

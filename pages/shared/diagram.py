@@ -79,16 +79,19 @@ def boxes(network: Network) -> tuple[Box, ...]:
     return tuple(found)
 
 
-def draw(network: Network, base: Network | None = None) -> str:
-    """Both drawings as one line of HTML, for `st.markdown(..., unsafe_allow_html=True)`."""
-    return _draw(network, base if base != network else None)
+def draw(network: Network, base: Network | None = None, name: str = "", large: bool = False) -> str:
+    """Both drawings as one line of HTML, for `st.markdown(..., unsafe_allow_html=True)`.
+
+    Layers that `base`, called `name`, does not have are outlined.  `large`: to be read from afar.
+    """
+    return _draw(network, base if base != network else None, name, large)
 
 
 @lru_cache(maxsize=128)
-def _draw(network: Network, base: Network | None) -> str:
+def _draw(network: Network, base: Network | None, name: str, large: bool) -> str:
     parts = boxes(network)
     new = _new(parts, boxes(base)) if base else frozenset()
-    return f'<div class="network">{_row(parts, new)}{_list(parts, new)}{_key(parts, bool(new))}</div>'
+    return f'<div class="network">{_row(parts, new, 1.5 if large else 1.0)}{_list(parts, new)}{_key(parts, name if new else "")}</div>'
 
 
 def _new(parts: tuple[Box, ...], base: tuple[Box, ...]) -> frozenset[int]:
@@ -101,7 +104,7 @@ def _new(parts: tuple[Box, ...], base: tuple[Box, ...]) -> frozenset[int]:
 # --- The row of boxes ---------------------------------------------------------------------
 
 
-def _row(parts: tuple[Box, ...], new: frozenset[int]) -> str:
+def _row(parts: tuple[Box, ...], new: frozenset[int], scale: float) -> str:
     largest = max(box.shape[0] for box in parts if len(box.shape) == 3) if len(parts[0].shape) == 3 else 1
     lean = 0.30  # how far a box's depth leads to the right and up, as a share of its height
     stripe = 5.0 if len(parts) < 14 else 3.5 if len(parts) < 24 else 1.6
@@ -136,13 +139,13 @@ def _row(parts: tuple[Box, ...], new: frozenset[int]) -> str:
         spacing = body + stripes[index] + gap
         if channels != before or flat:
             name = f"{channels:,}"
-            center, half = x + whole / 2 + deep / 2, 4.8 * len(name)
+            center, half = x + whole / 2 + deep / 2, 4.8 * scale * len(name)
             if center - half > labelled:  # else it would run into the one before
-                labels.append(_text(center, y - deep * 0.75 - 9, name, 17, bold=True))
+                labels.append(_text(center, y - deep * 0.75 - 9, name, 17 * scale, bold=True))
                 labelled = center + half
         before = channels
         note = _note(box)
-        if note and spacing >= 9 * len(note):
+        if note and scale == 1 and spacing >= 9 * len(note):
             labels.append(_text(x + whole / 2, y + tall + 17, note, 13, quiet=True))
         size = "×".join(map(str, box.shape[:2])) if not flat else "vector"
         if spans and spans[-1][0] == size:
@@ -152,10 +155,10 @@ def _row(parts: tuple[Box, ...], new: frozenset[int]) -> str:
         x += whole + gap
     base = TOP + TALL + 46
     for size, start, end in spans:
-        room = len(size) * 7.6
+        room = len(size) * 7.6 * scale
         labels.append(f'<path d="M{start:.1f} {base}H{max(end, start + 6):.1f}" stroke="currentColor" opacity=".45"/>')
         if end - start + gap >= room:
-            labels.append(_text((start + end) / 2, base + 18, size, 14.5, quiet=True))
+            labels.append(_text((start + end) / 2, base + 18 * scale, size, 14.5 * scale, quiet=True))
     # Later boxes stand in front of the depth of earlier ones, as in the usual figures.
     return (
         f'<svg class="row" viewBox="0 0 {WIDTH} {TOP + TALL + BOTTOM}" role="img" aria-label="The layers in a row">'
@@ -259,7 +262,7 @@ def _line(box: Box) -> str:
     return "Output" if layer.name == "output" else f"Dense {layer.units}"
 
 
-def _key(parts: tuple[Box, ...], any_new: bool) -> str:
+def _key(parts: tuple[Box, ...], base: str) -> str:
     kinds = {box.layer.kind for box in parts if box.layer} | {s.kind for box in parts for s in box.stripes}
     names = {
         "conv": "convolution",
@@ -275,6 +278,6 @@ def _key(parts: tuple[Box, ...], any_new: bool) -> str:
         for kind, name in names.items()
         if kind in kinds
     ]
-    if any_new:
-        marks.append('<span><i class="new"></i>new here</span>')
+    if base:
+        marks.append(f'<span><i class="new"></i>new against {escape(base)}</span>')
     return f'<div class="network-key">{"".join(marks)}</div>'

@@ -13,7 +13,7 @@ from training.describe import Description, describe
 from training.spec import RunSpec
 
 CSS = """
-.figures {display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: .6rem; margin-bottom: .4rem;}
+.figures {display: grid; grid-template-columns: repeat(auto-fit, minmax(8.4rem, 1fr)); gap: .6rem; margin-bottom: .4rem;}
 .figures > div {border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-radius: .5rem; padding: .55rem .75rem;}
 .figures .name {font-size: .82rem; opacity: .75;}
 .figures .value {font-size: 1.55rem; font-weight: 600; line-height: 1.25; white-space: nowrap;}
@@ -61,7 +61,7 @@ def of(spec: RunSpec, base: RunSpec | None, name: str) -> list[Card]:
              f"{here.params:,} variables, {here.kernel_weights:,} of them kernel weights"),
         Card("Multiply-adds a picture", text.count(here.macs), against(here.macs, there.macs if there else None),
              f"{here.macs:,} in one forward pass; training costs about three times as many"),
-        Card("Layer outputs a batch", text.size(memory),
+        Card("Memory of a batch", text.size(memory),
              against(memory, there.activation_bytes * base.fit.batch_size if base and there else None),
              f"All layer outputs of {batch} pictures in float32, which training keeps"),
         Card("Time an epoch here", f"≈ {text.duration(time.epoch_seconds)}",
@@ -118,7 +118,7 @@ def copy_link() -> None:
 # clipboard object but on localhost: then the old way, a selected text field.
 _COPY = """
 <style>.copy-link {font: inherit; color: inherit; background: none; cursor: pointer; padding: .25rem .75rem;
-min-height: 2.5rem; border-radius: .5rem; border: 1px solid color-mix(in srgb, currentColor 20%, transparent);}
+min-height: 2.4rem; font-size: .875rem;  border-radius: .5rem; border: 1px solid color-mix(in srgb, currentColor 20%, transparent);}
 .copy-link:hover, .copy-link:focus-visible {border-color: #2E86C1; color: #2E86C1;}</style>
 <button type="button" class="copy-link" id="copy-link">Copy link</button>
 <script>

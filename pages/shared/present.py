@@ -38,7 +38,7 @@ def query(parameters: dict[str, str] | None = None) -> dict[str, str]:
 # Streamlit sizes everything in rem, so the root's font size scales the whole page.
 _PRESENT_CSS = """
 html {font-size: clamp(18px, 1.75vw, 30px) !important;}
-.block-container, .stMainBlockContainer {max-width: 96vw;}
+.block-container, .stMainBlockContainer {max-width: 96vw; padding-left: 1.5vw; padding-right: 1.5vw;}
 [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stToolbarActions"],
 [data-testid="stMainMenu"], [data-testid="stAppDeployButton"], [data-testid="stStatusWidget"] {display: none;}
 [data-testid="stCaptionContainer"] {font-size: 0.95rem;}

@@ -1,0 +1,115 @@
+"""The ladder as a picture: every variant's test accuracy in the report, and ours where a model is stored.
+
+A circle's size is the network's operations (log scale).  Wide screens get one drawing with
+the variants from left to right, narrow ones a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from math import log10
+from textwrap import wrap
+
+from pages.shared import style, text
+from training.results import Row
+
+WIDTH, HEIGHT, TOP, BOTTOM = 1000, 360, 34, 96
+REPORT, OURS = style.SERIES[0], style.SERIES[1]
+
+CSS = """
+.ladder {container-type: inline-size; line-height: 1.2;}
+.ladder svg {display: block; width: 100%; height: auto; overflow: visible; font-family: inherit;}
+.ladder text {fill: currentColor;}
+.ladder .quiet {opacity: .65;}
+.ladder .list {display: none;}
+@container (max-width: 640px) {.ladder .row {display: none;} .ladder .list {display: block;}}
+.ladder .key {display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; font-size: .85rem; opacity: .9; margin-top: .2rem;}
+.ladder .key i {display: inline-block; width: .7rem; height: .7rem; margin-right: .4rem;}
+"""
+
+
+def draw(rows: Sequence[Row]) -> str:
+    """Both drawings and their key as one line of HTML."""
+    shown = [row for row in rows if row.report_accuracy is not None or row.accuracy is not None]
+    ours = any(row.accuracy is not None for row in shown)
+    key = f'<span><i style="background:{REPORT};border-radius:50%"></i>the report, test accuracy</span>'
+    if ours:
+        key += f'<span><i style="background:{OURS};transform:rotate(45deg) scale(.8)"></i>this program, models stored here</span>'
+    key += "<span>The larger the circle, the more operations a picture</span>"
+    return f'<div class="ladder">{_row(shown)}{_list(shown)}<div class="key">{key}</div></div>'
+
+
+def _radius(row: Row) -> float:
+    return 6.0 + 4.5 * max(0.0, log10(row.macs / 5e5))
+
+
+def _scale(rows: Sequence[Row]) -> tuple[float, float]:
+    values = [v for row in rows for v in (row.report_accuracy, row.accuracy and row.accuracy.mean) if v is not None]
+    return max(0.0, min(values) - 0.05), min(1.0, max(values) + 0.04)
+
+
+def _row(rows: Sequence[Row]) -> str:
+    low, high = _scale(rows)
+    step = WIDTH / len(rows)
+    y = lambda value: TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)  # noqa: E731
+    parts, path = [], []
+    for tenth in range(int(low * 10) + 1, int(high * 10) + 1):
+        parts.append(f'<path d="M34 {y(tenth / 10):.1f}H{WIDTH}" stroke="currentColor" opacity=".13"/>')
+        parts.append(f'<text x="0" y="{y(tenth / 10) + 4:.1f}" font-size="12.5" class="quiet">{10 * tenth} %</text>')
+    marks = []
+    for index, row in enumerate(rows):
+        x = 34 + (WIDTH - 34) * (index + 0.5) / len(rows)
+        marks.append(f"<g><title>{escape(_tip(row))}</title>")
+        if row.report_accuracy is not None:
+            place, radius = y(row.report_accuracy), _radius(row)
+            path.append(f"{x:.1f} {place:.1f}")
+            marks.append(f'<circle cx="{x:.1f}" cy="{place:.1f}" r="{radius:.1f}" fill="{REPORT}"/>')
+            marks.append(_text(x, place - radius - 8, text.percent(row.report_accuracy), 15, "600"))
+        if row.accuracy is not None:
+            place = y(row.accuracy.mean)
+            marks.append(
+                f'<path d="M{x:.1f} {place - 7:.1f}l7 7l-7 7l-7 -7z" fill="{OURS}" stroke="Canvas" stroke-width="1"/>'
+            )
+        for line, words in enumerate(wrap(row.title, max(9, int(step / 8)))[:3]):
+            marks.append(_text(x, HEIGHT - BOTTOM + 34 + 17 * line, words, 14, "500"))
+        marks.append("</g>")
+    line = (
+        f'<path d="M{" L".join(path)}" fill="none" stroke="{REPORT}" stroke-width="2" opacity=".45"/>' if path else ""
+    )
+    label = "Test accuracy of the report's variants, from BaseNet to the final design"
+    return f'<svg class="row" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}{line}{"".join(marks)}</svg>'
+
+
+def _list(rows: Sequence[Row]) -> str:
+    low, high = _scale(rows)
+    x = lambda value: 8 + 284 * (value - low) / (high - low)  # noqa: E731
+    parts = []
+    for index, row in enumerate(rows):
+        top = 46 * index
+        parts.append(
+            f'<g><title>{escape(_tip(row))}</title><text x="0" y="{top + 14}" font-size="14" font-weight="500">{escape(row.title)}</text>'
+        )
+        parts.append(f'<path d="M0 {top + 29}H300" stroke="currentColor" opacity=".15" stroke-width="1.5"/>')
+        if row.report_accuracy is not None:
+            parts.append(
+                f'<circle cx="{x(row.report_accuracy):.1f}" cy="{top + 29}" r="{0.7 * _radius(row):.1f}" fill="{REPORT}"/>'
+            )
+            parts.append(_text(358, top + 33, text.percent(row.report_accuracy), 14, "600", "end"))
+        if row.accuracy is not None:
+            parts.append(f'<path d="M{x(row.accuracy.mean):.1f} {top + 23}l6 6l-6 6l-6 -6z" fill="{OURS}"/>')
+        parts.append("</g>")
+    return f'<svg class="list" viewBox="0 0 360 {46 * len(rows)}" role="img" aria-label="Test accuracy of the variants">{"".join(parts)}</svg>'
+
+
+def _tip(row: Row) -> str:
+    parts = [row.name]
+    if row.report_accuracy is not None:
+        parts.append(f"the report {row.report_accuracy:.4f}")
+    if row.accuracy is not None:
+        parts.append(f"here {row.accuracy}")
+    return ", ".join([*parts, f"{row.macs:,} multiply-adds", f"{row.parameters:,} parameters"])
+
+
+def _text(x: float, y: float, words: str, size: float, weight: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}">{escape(words)}</text>'
