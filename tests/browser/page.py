@@ -70,3 +70,29 @@ def shot(page: Page, name: str) -> Path:
     else:
         page.screenshot(path=path)
     return path
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Pick `option` of the choice `label`: a row of buttons or a list."""
+    row = page.get_by_role("radiogroup", name=label)
+    if row.count():
+        row.get_by_role("radio", name=option, exact=True).click()
+    else:
+        page.get_by_role("combobox", name=label).click()
+        page.get_by_role("option", name=option, exact=True).click()
+    settle(page)
+
+
+def enter(page: Page, label: str, value: str) -> None:
+    """Type `value` into the number field `label`."""
+    field = page.get_by_role("spinbutton", name=label)
+    field.fill(value)
+    field.press("Enter")
+    settle(page)
+
+
+def visit(page: Page, name: str) -> None:
+    """Go to another page by its link in the navigation, as a person does."""
+    page.get_by_role("navigation").get_by_role("link", name=name, exact=True).click()
+    page.get_by_role("heading", level=1, name=name).wait_for()
+    settle(page)

@@ -1,0 +1,151 @@
+"""The whole path of a person, in Chromium: design, train, compare, classify; and what must not be lost on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.app import App
+from tests.browser.page import address, choose, enter, settle, shot, visit
+from training.data import info
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+SLOW = 240_000  # milliseconds: what a busy machine with two processors needs for a short training
+
+
+@pytest.fixture
+def own_app(tmp_path):
+    """`own_app(data)`: an app of the test's own, which may be stopped and started again."""
+    apps = []
+
+    def start(data: str | None) -> App:
+        apps.append(App(tmp_path / f"app-{len(apps)}", data))
+        return apps[-1].start()
+
+    yield start
+    for app in apps:
+        app.stop_everything()
+
+
+def design(page) -> None:
+    """On Design: average pooling and dropout."""
+    choose(page, "Pooling", "average")
+    page.get_by_role("switch", name="Dropout").check(force=True)
+    settle(page)
+    expect(page).to_have_url(re.compile("(?=.*pooling=average)(?=.*dropout=0.1(,|%2C)0.1)"))
+
+
+def train(page, pictures: str, epochs: int) -> None:
+    """On Train: `epochs` epochs on `pictures`; returns when the run's page stands."""
+    choose(page, "Pictures", pictures)
+    choose(page, "Ends by", "epochs")
+    enter(page, "Epochs", str(epochs))
+    page.get_by_role("button", name="Start training").click()
+    page.get_by_role("button", name="Stop").wait_for()
+
+
+def runs_of(app: App) -> list[Path]:
+    return sorted(path.parent for path in (app.folder / "runs").glob("*/spec.json"))
+
+
+def read(run: Path, name: str) -> dict:
+    return json.loads((run / name).read_text())
+
+
+def history(run: Path) -> list[dict]:
+    path = run / "history.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+@pytest.mark.parametrize(
+    ("name", "real"), [pytest.param("cifar100-25", True, id="cifar100-25"), pytest.param("drawn", False, id="drawn")]
+)
+def test_design_train_compare_classify(own_app, open_page, request, tmp_path, name, real):
+    app = own_app(request.getfixturevalue("data") if real else None)
+    page = open_page(app.url)
+    visit(page, "Design")
+    design(page)
+    shot(page, f"path-{name}-1-design")
+
+    visit(page, "Train")
+    train(page, info(name).title, 2)
+    curves = page.locator("[data-testid=stVegaLiteChart]")
+    expect(curves).to_have_count(2, timeout=SLOW)
+    shot(page, f"path-{name}-2-live")
+    (run,) = runs_of(app)
+    assert read(run, "status.json")["state"] == "running", "the curves stand before the training has ended"
+    page.get_by_role("link", name="Compare").last.wait_for(timeout=SLOW)
+    expect(page.get_by_text("Finished")).to_be_visible(timeout=SLOW)
+    shot(page, f"path-{name}-3-finished")
+
+    spec = read(run, "spec.json")
+    assert (spec["network"]["pooling"], spec["network"]["dropout"]) == ("average", [0.1, 0.1, 0.25])
+    assert (spec["data"]["name"], spec["fit"]["epochs"]) == (name, 2)
+    epochs = [line for line in history(run) if line["kind"] == "epoch"]
+    assert [line["epoch"] for line in epochs] == [1, 2]
+    assert epochs[1]["val_loss"] < epochs[0]["val_loss"]
+
+    visit(page, "Compare")
+    expect(page.get_by_text("average pooling").or_(page.get_by_text("Pooling: average")).first).to_be_visible()
+    expect(curves).to_have_count(2)
+    expect(page.get_by_role("cell", name="Epochs trained")).to_be_visible()
+    shot(page, f"path-{name}-4-compare")
+
+
+def test_nothing_is_lost_on_reload_restart_stop_and_resume(own_app, open_page):
+    app = own_app(None)
+    page = open_page(address(app.url, "train") + "?from=basenet-bn&run_epochs=500")
+    choose(page, "Pictures", info("drawn").title)
+    page.get_by_role("button", name="Start training").dblclick()
+    stop = page.get_by_role("button", name="Stop")
+    stop.wait_for()
+    (run,) = runs_of(app)  # a second click starts no second run
+    wait_until(lambda: history(run), "the first points of the curves")
+
+    page.reload()
+    settle(page)
+    stop.wait_for()
+    curves = page.locator("[data-testid=stVegaLiteChart]")
+    expect(curves).to_have_count(2, timeout=SLOW)
+
+    other = open_page(address(app.url, "train"), width=390, height=844)
+    other.get_by_role("link", name="running").click()
+    other.get_by_role("button", name="Stop").wait_for()
+    shot(other, "path-running-390")
+    other.context.close()
+
+    page.goto("about:blank")
+    app.stop()
+    points = len(history(run))
+    wait_until(lambda: len(history(run)) > points, "the run going on without the app")
+    app.start()
+    page.goto(f"{address(app.url, 'train')}?run={run.name}")
+    settle(page)
+    expect(curves).to_have_count(2, timeout=SLOW)
+
+    stop.click()
+    resume = page.get_by_role("button", name="Resume")
+    resume.wait_for()
+    assert read(run, "status.json")["state"] == "stopped"
+    assert (run / "checkpoint.npz").is_file()
+    points = len(history(run))
+    shot(page, "path-stopped")
+    resume.click()
+    stop.wait_for()
+    wait_until(lambda: len(history(run)) > points, "the run going on after Resume")
+    stop.click()
+    resume.wait_for()
+    assert len(runs_of(app)) == 1
+
+
+def wait_until(holds, what: str, seconds: float = 240) -> None:
+    """Wait for a condition that the machine's speed decides on; fail with what was waited for."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
+        time.sleep(0.1)
