@@ -81,7 +81,7 @@ def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: lis
             st.markdown(_model(model))
         if not models:
             st.markdown("No trained model is stored here yet: a training on the Train page makes one.")
-        finished = sum(run.status().state == "finished" for run in runs)
+        finished = sum(run.status().get("state") == "finished" for run in runs)
         if runs:
             st.markdown(f":material/history: {text.plural(len(runs), 'training')} on this machine, {finished} finished")
 

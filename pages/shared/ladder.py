@@ -45,7 +45,8 @@ def _radius(row: Row) -> float:
 
 
 def _scale(rows: Sequence[Row]) -> tuple[float, float]:
-    values = [v for row in rows for v in (row.report_accuracy, row.accuracy and row.accuracy.mean) if v is not None]
+    values = [row.report_accuracy for row in rows if row.report_accuracy is not None]
+    values += [row.accuracy.mean for row in rows if row.accuracy is not None]
     return max(0.0, min(values) - 0.05), min(1.0, max(values) + 0.04)
 
 
@@ -71,8 +72,8 @@ def _row(rows: Sequence[Row]) -> str:
             marks.append(
                 f'<path d="M{x:.1f} {place - 7:.1f}l7 7l-7 7l-7 -7z" fill="{OURS}" stroke="Canvas" stroke-width="1"/>'
             )
-        for line, words in enumerate(wrap(row.title, max(9, int(step / 8)))[:3]):
-            marks.append(_text(x, HEIGHT - BOTTOM + 34 + 17 * line, words, 14, "500"))
+        for number, words in enumerate(wrap(row.title, max(9, int(step / 8)))[:3]):
+            marks.append(_text(x, HEIGHT - BOTTOM + 34 + 17 * number, words, 14, "500"))
         marks.append("</g>")
     line = (
         f'<path d="M{" L".join(path)}" fill="none" stroke="{REPORT}" stroke-width="2" opacity=".45"/>' if path else ""
