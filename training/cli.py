@@ -92,7 +92,7 @@ def _known(data_name: str) -> None:
 def list_(as_json: Json = False) -> None:
     """The catalogue: every variant, what it changes, and the report's figures."""
     shipped = {model.id for model in rundir.models()}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for entry in catalogue.variants():
         network = describe_network(entry.spec.network)
         report = {"loss": entry.report.loss, "accuracy": entry.report.accuracy, "epochs": entry.report.epochs}

@@ -30,6 +30,7 @@ def _run(spec: RunSpec | None, directory: Path | None, resume: bool) -> RunDir:
         run = RunDir(directory)
         if spec is not None and spec != run.spec():
             raise SpecError(f"{directory} holds a run of another spec: leave the spec out to go on with it.")
+        run.file("stop").unlink(missing_ok=True)  # an old request is not meant for this
         return run
     if spec is None:
         raise RunError(f"{directory} is not a run: it has no spec.json.")

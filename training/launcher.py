@@ -1,164 +1,195 @@
 """Launch runs as processes of their own: one at a time, the others queue.
 
 A run's process is detached: closing the page, the app or the terminal does not touch it.
-The queue is the run directories themselves, in state "queued"; whoever submits, and every
-run at its end, starts the next.  A warm standby process (`training.standby`), which has
-TensorFlow loaded, takes a run at once.  No TensorFlow here.
+The queue is the run directories themselves, in state "queued".  Whenever a run waits, one
+process (`training.standby`) waits for its turn, which is a file lock that the operating
+system frees however its holder dies; so the queue goes on when a run crashes and when the
+app is closed.  The same process is the warm standby: with nothing to do, it has TensorFlow
+loaded, takes a new run at once, and leaves after some minutes.  No TensorFlow here.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from training import rundir
 from training.paths import ROOT, runs_dir
-from training.rundir import ACTIVE, RunDir, RunError, alive, write_atomic
+from training.rundir import ACTIVE, RunDir, RunError
 from training.spec import RunSpec
 
-STOP_SECONDS = 1.5  # a run that has not stopped itself by then is killed; its checkpoint stands
+STOP_SECONDS = 1.8  # a run that has not stopped itself by then is killed; its checkpoint stands
 TWIN_SECONDS = 2.0  # the same spec submitted again within this time is a second click
 
+_started: list[subprocess.Popen[bytes]] = []  # so that those that have ended are not left as zombies
 
-def lock() -> FileLock:
-    """The lock under which runs change hands."""
+
+def place(name: str) -> Path:
+    """A file of the launcher's own in the folder of runs: "launcher.lock", "turn.lock", "standby.lock", "wake", "warm"."""
+    return runs_dir() / f".{name}"
+
+
+def lock(name: str, timeout: float = 10) -> FileLock:
+    """ "launcher" guards changes of the queue, "turn" is held while a run trains, "standby" while one waits."""
     try:
         runs_dir().mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"The folder of runs {runs_dir()} cannot be made: {error.strerror}.") from None
-    return FileLock(runs_dir() / ".launcher.lock", timeout=10)
+    return FileLock(place(f"{name}.lock"), timeout=timeout)
+
+
+def held(name: str) -> bool:
+    """Whether a process holds that lock."""
+    try:
+        with lock(name, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def queue() -> list[RunDir]:
     """The runs in progress: the running first, then the queued in their order."""
     active = [(run, run.status()) for run in rundir.runs()]
-    waiting = [
-        (status["state"] != "running", status.get("queued", 0), run)
+    places = [
+        (status["state"] != "running", status.get("queued", 0.0), run)
         for run, status in active
         if status["state"] in ACTIVE
     ]
-    return [run for *_, run in sorted(waiting, key=lambda entry: entry[:2])]
+    places.sort(key=lambda entry: entry[:2])
+    if any(waits for waits, *_ in places):
+        _ensure_standby()  # someone has to wait for them; it may have been killed
+    return [run for *_, run in places]
 
 
 def submit(spec: RunSpec) -> RunDir:
     """A new run of `spec`, started at once or queued; a second click gives the first one's run.  Raises `RunError`."""
-    with lock():
-        for run in queue():
-            if time.time() - run.status().get("created", 0) < TWIN_SECONDS and run.spec() == spec:
+    with lock("launcher"):
+        for run in rundir.runs():
+            status = run.status()
+            recent = time.time() - status.get("created", 0) < TWIN_SECONDS
+            if recent and status["state"] in ACTIVE and run.spec() == spec:
                 return run
-        run = rundir.create(spec)
-        run.write_status(queued=time.time())
-        _start_next()
+        run = rundir.create(spec, queued=True)
+    _wake()
     return run
 
 
 def resume(run: RunDir) -> None:
     """Go on with a stopped, failed or crashed run, from its checkpoint, when its turn comes."""
-    with lock():
-        if run.status()["state"] in ACTIVE:
+    with lock("launcher"):
+        state = run.status()["state"]
+        if state in ACTIVE:
             return
-        if run.status()["state"] == "finished":
+        if state == "finished":
             raise RunError(f"{run.id} is finished; there is nothing to go on with.")
+        run.file("stop").unlink(missing_ok=True)
         run.write_status(state="queued", queued=time.time(), message="")
-        _start_next()
+    _wake()
 
 
 def stop(run: RunDir) -> None:
     """Stop a run within 2 seconds, its checkpoint kept; a queued run leaves the queue."""
-    status = run.status()
-    if status["state"] == "queued":
-        run.write_status(state="stopped", message="Taken out of the queue.")
-    elif status["state"] == "running":
+    with lock("launcher"):
+        if run.status()["state"] == "queued":
+            run.write_status(state="stopped", message="Taken out of the queue.")
+        if run.status()["state"] != "running":
+            return
         run.request_stop()
-        deadline = time.monotonic() + STOP_SECONDS
-        while run.status()["state"] == "running" and time.monotonic() < deadline:
-            time.sleep(0.03)
-        status = run.status()
-        if status["state"] == "running":
-            with suppress(ProcessLookupError):
-                os.kill(status["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + STOP_SECONDS
+    while (status := run.status())["state"] == "running":
+        if time.monotonic() > deadline:
+            _kill(status["pid"])
             run.write_status(state="stopped", message="Stopped on request; resume goes on from the last checkpoint.")
             run.file("stop").unlink(missing_ok=True)
-    dispatch()
+            return
+        time.sleep(0.03)
+
+
+def _kill(pid: int) -> None:
+    import psutil
+
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        process.kill()
+        process.wait(1)
 
 
 def delete(run: RunDir) -> None:
     """Remove a run's directory for good; raises `RunError` while it is active."""
-    if run.status()["state"] in ACTIVE:
-        raise RunError(f"{run.id} is {run.status()['state']}; stop it first.")
-    if run.path.resolve().parent != runs_dir().resolve():
-        raise RunError(f"{run.id} does not lie in the folder of runs and is not deleted.")
-    shutil.rmtree(run.path, ignore_errors=True)
+    with lock("launcher"):
+        state = run.status()["state"]
+        if state in ACTIVE:
+            raise RunError(f"{run.id} is {state}; stop it first.")
+        if run.path.resolve().parent != runs_dir().resolve():
+            raise RunError(f"{run.id} does not lie in the folder of runs and is not deleted.")
+        gone = run.path.with_name(f".deleted-{run.id}")
+        try:
+            run.path.rename(gone)  # at once, so that nobody meets half of it
+        except OSError as error:
+            raise RunError(f"{run.id} cannot be deleted: {error.strerror}.") from None
+    shutil.rmtree(gone, ignore_errors=True)
 
 
-def dispatch() -> None:
-    """Start the next queued run if none is running."""
-    with lock():
-        _start_next()
-
-
-def _start_next() -> None:
-    active = queue()
-    if not active or active[0].status()["state"] == "running":
-        return
-    run = active[0]
-    standby = _standby()
-    if standby is None:
-        process = _spawn(str(run.path))
-        import psutil
-
-        run.write_status(state="running", pid=process.pid, process_started=psutil.Process(process.pid).create_time())
-        return
-    path, identity = standby
-    run.write_status(state="running", message="", **identity)
-    write_atomic(path.with_suffix(".run"), str(run.path))
-
-
-# --- The warm standby ------------------------------------------------------------------------
-
-
-def standby_dir() -> Path:
-    return runs_dir() / ".standby"
+# --- The process that waits ------------------------------------------------------------------
 
 
 def keep_warm() -> None:
-    """Have a process with TensorFlow loaded ready, if no run is running and none is ready."""
-    with lock():
-        if not queue() and _standby(ready=False) is None:
-            standby_dir().mkdir(exist_ok=True)
-            _spawn()
+    """Have a process with TensorFlow loaded ready for the next run, unless one is training now."""
+    lock("launcher")  # makes the folder
+    with suppress(OSError):
+        place("warm").touch()
+    if not held("turn"):
+        _ensure_standby()
 
 
-def _standby(ready: bool = True) -> tuple[Path, dict[str, Any]] | None:
-    """The note and identity of a living standby that has no run yet; `ready`: with TensorFlow loaded."""
-    for path in standby_dir().glob("*.json"):
-        try:
-            note = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            continue
-        if not alive(note):
-            path.unlink(missing_ok=True)
-        elif not path.with_suffix(".run").exists() and (note["ready"] or not ready):
-            return path, {"pid": note["pid"], "process_started": note["process_started"]}
-    return None
+def _wake() -> None:
+    """Have the waiting process look at the queue at once."""
+    with suppress(OSError):
+        place("wake").touch()
+    _ensure_standby()
 
 
-def _spawn(*arguments: str) -> subprocess.Popen[bytes]:
-    """A detached training process; it waits for a run unless one is given."""
-    log = runs_dir() / ".standby.log"
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", "training.standby", *arguments],
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-            env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
-        )  # fmt: skip
+def _ensure_standby() -> None:
+    if not held("standby"):
+        spawn()
+
+
+def spawn() -> None:
+    """Start a detached process that waits; it ends at once where another waits already."""
+    _started[:] = [process for process in _started if process.poll() is None]
+    here = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    options: dict[str, int | bool] = {"start_new_session": True}
+    if sys.platform == "win32":
+        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
+    try:
+        with place("standby.log").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "training.standby"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=os.environ | {"PYTHONPATH": here, "TF_CPP_MIN_LOG_LEVEL": "3"}, **options,  # type: ignore[call-overload]
+            )  # fmt: skip
+    except OSError as error:
+        raise RunError(f"A process for the training cannot be started: {error.strerror}.") from None
+    _started.append(process)
+
+
+def next_queued() -> RunDir | None:
+    """The run whose turn is next."""
+    waiting = [(run.status().get("queued", 0.0), run) for run in rundir.runs() if run.status()["state"] == "queued"]
+    return min(waiting, key=lambda entry: entry[0])[1] if waiting else None
+
+
+def take_next() -> RunDir | None:
+    """Mark the next queued run as this process's own; it then runs until this process ends it or dies."""
+    with lock("launcher"):
+        run = next_queued()
+        if run is not None:
+            run.file("stop").unlink(missing_ok=True)
+            run.write_status(state="running", message="", **rundir.process_identity())
+        return run

@@ -38,8 +38,11 @@ class RunError(Exception):
     """A run directory is missing, broken or busy.  The message is one sentence for people."""
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Replace `path` by `content` in one step; raises `RunError` where the disk refuses."""
+def write_atomic(path: Path, content: bytes | str, durable: bool = True) -> None:
+    """Replace `path` by `content` in one step; raises `RunError` where the disk refuses.
+
+    `durable` waits for the disk, so that it holds after a loss of power, too.
+    """
     raw = content.encode() if isinstance(content, str) else content
     temporary = None
     try:
@@ -47,7 +50,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             temporary = Path(file.name)
             file.write(raw)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
@@ -114,7 +118,8 @@ class RunDir:
 
     def write_status(self, **fields: Any) -> None:
         """Change fields of status.json, keeping the others."""
-        write_atomic(self.file("status.json"), json.dumps(_read_json(self.file("status.json")) | fields))
+        status = _read_json(self.file("status.json")) | fields
+        write_atomic(self.file("status.json"), json.dumps(status), durable=False)
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of history.jsonl; a line cut short by a kill is left out."""
@@ -186,39 +191,53 @@ def process_identity() -> dict[str, Any]:
     return {"pid": os.getpid(), "process_started": psutil.Process().create_time(), "heartbeat": time.time()}
 
 
-def create(spec: RunSpec, path: Path | None = None) -> RunDir:
-    """A new run directory in state "queued"; raises `RunError` if `path` holds another run."""
-    if path is None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        path = runs_dir() / f"{spec.name}-{stamp}"
-        number = 1
-        while path.exists():
-            number += 1
-            path = runs_dir() / f"{spec.name}-{stamp}-{number}"
-    run = RunDir(path)
+def create(spec: RunSpec, path: Path | None = None, queued: bool = False) -> RunDir:
+    """A new run directory; raises `RunError` if `path` holds another run.
+
+    `queued` puts it into the launcher's queue; else it waits for whoever made it to begin.
+    """
+    try:
+        if path is None:
+            path = _new_directory(spec.name)
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"The run directory {path or runs_dir()} cannot be made: {error.strerror}.") from None
+    run = RunDir(path.resolve())
     if run.file("spec.json").exists():
         raise RunError(f"{path} already holds a run; resume it (--resume) or choose another directory (--run-dir).")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"The run directory {path} cannot be made: {error.strerror}.") from None
     run.write_status(
-        state="queued", created=time.time(), epoch=0, step=0, max_epochs=spec.fit.max_epochs,
-        minutes=spec.fit.minutes, elapsed_seconds=0.0, message="",
+        state="queued" if queued else "stopped", message="" if queued else "Not begun yet.", queued=time.time(),
+        created=time.time(), epoch=0, step=0, max_epochs=spec.fit.max_epochs, minutes=spec.fit.minutes,
+        elapsed_seconds=0.0,
     )  # fmt: skip
     write_atomic(run.file("spec.json"), spec.to_json() + "\n")
     return run
 
 
+def _new_directory(name: str) -> Path:
+    """A directory that no other run has, made at once so that none can take it."""
+    runs_dir().mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    number = 1
+    while True:
+        path = runs_dir() / f"{name}-{stamp}{f'-{number}' if number > 1 else ''}"
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
+
+
 def runs() -> list[RunDir]:
     """All run directories, newest first."""
-    found = [RunDir(path.parent) for path in runs_dir().glob("*/spec.json")]
+    found = [RunDir(path.parent) for path in runs_dir().glob("[!.]*/spec.json")]
     return sorted(found, key=lambda run: _read_json(run.file("status.json")).get("created", 0), reverse=True)
 
 
 def models() -> list[RunDir]:
     """The models that ship, by name."""
-    return [RunDir(path.parent) for path in sorted(models_dir().glob("*/card.json"))]
+    return [RunDir(path.parent) for path in sorted(models_dir().glob("[!.]*/card.json"))]
 
 
 def find(name: str) -> RunDir:

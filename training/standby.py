@@ -1,49 +1,66 @@
-"""The process that trains: started for one run, or warm and waiting for one.
+"""The process that trains: it waits, warm if there is time, takes the next run of the queue, and ends with it.
 
-`python -m training.standby [RUN_DIRECTORY]`.  Started by `training.launcher`; it loads
-TensorFlow, fits one run, starts the next in the queue and ends.  Waiting, it leaves after
-a while, so that it does not hold memory for ever.
+`python -m training.standby`, started by `training.launcher`.  At most one waits; it leaves
+when it had nothing to wait for in some minutes, so that it does not hold memory for ever.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from training import fit, launcher
-from training.rundir import RunDir, RunError, process_identity, write_atomic
+from training.paths import runs_dir
+from training.rundir import RunDir, RunError
 
-IDLE_SECONDS = 600.0
-LOOK_SECONDS = 0.05
+IDLE_SECONDS = 300.0
+LOOK_SECONDS = 0.05  # between two looks at whether the queue was touched
+RESCAN_SECONDS = 2.0  # between two looks at all runs, touched or not
 
 
-def wait_for_run() -> Path | None:
-    """Load TensorFlow, then wait for the launcher's word; None when it is time to leave."""
-    note = launcher.standby_dir() / f"{os.getpid()}.json"
-    order = note.with_suffix(".run")
+def wait_for_run(turn: FileLock) -> RunDir | None:
+    """The next run, taken, with `turn` held; None when it is time to leave.  Loads TensorFlow meanwhile."""
+    warm, scanned, touched = False, float("-inf"), 0.0
+    since = time.time()
+    while runs_dir().is_dir():
+        now, wake = time.monotonic(), _touched("wake")
+        if wake != touched or now - scanned > RESCAN_SECONDS:
+            scanned, touched = now, wake
+            waiting = launcher.next_queued() is not None
+        if _acquired(turn):  # nobody trains
+            if waiting and (run := launcher.take_next()) is not None:
+                return run
+            waiting = False
+            turn.release()
+            if not warm and not waiting:
+                warm_up()
+                warm = True
+        if not waiting and time.time() - max(since, _touched("warm")) > IDLE_SECONDS:
+            return None
+        time.sleep(LOOK_SECONDS)
+    return None
+
+
+def _acquired(turn: FileLock) -> bool:
     try:
-        write_atomic(note, json.dumps({"ready": False, **process_identity()}))
-        _load()
-        write_atomic(note, json.dumps({"ready": True, **process_identity()}))
-        deadline = time.monotonic() + IDLE_SECONDS
-        while not order.exists() and time.monotonic() < deadline:
-            time.sleep(LOOK_SECONDS)
-        if not order.exists():
-            with launcher.lock():  # a run may be handed over at this very instant
-                note.unlink(missing_ok=True)
-        return Path(order.read_text(encoding="utf-8")) if order.exists() else None
-    except (OSError, RunError):
-        return None  # the folder of runs is gone
-    finally:
-        note.unlink(missing_ok=True)
-        order.unlink(missing_ok=True)
+        turn.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
 
 
-def _load() -> None:
+def _touched(name: str) -> float:
+    try:
+        return launcher.place(name).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def warm_up() -> None:
     """Import TensorFlow and run one step of a tiny network, so that a run starts at once."""
     import numpy as np
 
@@ -57,22 +74,33 @@ def _load() -> None:
 
 
 def main() -> None:
-    """Fit the run named on the command line, or wait for one; then start the next."""
-    with suppress(OSError):
+    """Wait for a run and fit it."""
+    with suppress(OSError, AttributeError):
         os.nice(5)  # trainings give way to the app and to whoever waits for an answer
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else wait_for_run()
-    if path is None:
+    waits, turn = launcher.lock("standby", timeout=0.5), launcher.lock("turn")
+    try:
+        waits.acquire()
+    except Timeout:
+        return  # another waits already
+    run = wait_for_run(turn)
+    waits.release()
+    if launcher.next_queued() is not None:
+        launcher.spawn()  # for the one after this
+    if run is None:
         return
-    run = RunDir(path)
     fit.log_to(run.file("log.txt"))
     try:
         fit.fit(run, resume=True)
     except RunError as error:
-        print(error, file=sys.stderr)
+        print(error, file=sys.stderr)  # another process trains it; what goes wrong in training is in its status
     finally:
-        with suppress(RunError):
-            launcher.dispatch()
+        turn.release()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (RunError, OSError) as error:  # the folder of runs is gone or full
+        print(error, file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(0)  # a stop may have left a step in progress behind (see `fit`); nothing else is to be waited for
