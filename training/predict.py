@@ -39,6 +39,7 @@ class Choice:
     validation_accuracy: float | None
     test_accuracy: float | None
     calibration: dict[str, Any] | None
+    changed: float  # when its weights or its card last changed, Unix seconds
 
 
 def choices() -> list[Choice]:
@@ -59,10 +60,15 @@ def _choice(run: RunDir, shipped: bool) -> Choice | None:
             run.id, spec, shipped, pictures["name"], pictures["title"], pictures["origin"], class_names(card),
             card.get("picture_size") or spec.network.input_shape[0],
             (figures["validation"] or {}).get("accuracy"), (figures["test"] or {}).get("accuracy"),
-            card.get("calibration"),
+            card.get("calibration"), _changed(run),
         )  # fmt: skip
     except (RunError, KeyError, TypeError):
         return None  # a card of another version, or a broken one: not a model that can be picked
+
+
+def _changed(run: RunDir) -> float:
+    files = (run.file("weights.npz"), run.file("card.json"))
+    return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
 
 def class_names(card: dict[str, Any]) -> tuple[str, ...]:
@@ -161,10 +167,7 @@ _loaded: OrderedDict[tuple[str, float], Classifier] = OrderedDict()
 def _model(name: str) -> Classifier:
     """The model called `name`, loaded once, and again when its weights or its card have changed."""
     run = find(name)
-    changed = max(
-        (run.file(f).stat().st_mtime for f in ("weights.npz", "card.json") if run.file(f).exists()), default=0.0
-    )
-    key = (str(run.path), changed)
+    key = (str(run.path), _changed(run))
     if key not in _loaded:
         _loaded[key] = load(run)
         while len(_loaded) > KEPT_MODELS:

@@ -1,0 +1,294 @@
+"""Classify: drop in pictures or click samples, and see what each model says, and why.
+
+The address names the models: `?model=NAME` (shipped) and `?run=ID`, each as often as wanted.
+All computing is the worker's; the page shows what it has and fills in the rest.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from pages.shared import answers, controls, pictures, present, sources, text
+from pages.shared.answers import Answer
+from pages.shared.sources import Item
+from training import data, predict, rundir
+from training.explain import METHODS
+from training.pictures import Crop, resize, square
+from training.predict import Choice
+from training.rundir import RunError
+from training.unlike import LOOK
+from training.worker import WorkerError
+
+MOST_MODELS = 4
+SMALL = 64  # networks for pictures up to this size are explained as the person chooses, larger ones by Grad-CAM
+
+
+# --- Models -----------------------------------------------------------------------------------
+
+
+def pick(choices: list[Choice]) -> list[Choice]:
+    """The models that shall answer, from the address at first."""
+    by_id = {choice.id: choice for choice in choices}
+    asked = st.query_params.get_all("model") + st.query_params.get_all("run")
+    for name in asked:
+        if name not in by_id:
+            st.warning(_why_not(name), icon=":material/link_off:")
+    start = [name for name in dict.fromkeys(asked) if name in by_id] or _best(choices)
+    chosen = st.multiselect(
+        "Models, side by side", list(by_id), default=start[:MOST_MODELS], max_selections=MOST_MODELS, key="models",
+        format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
+    )  # fmt: skip
+    others = {key: st.query_params.get_all(key) for key in st.query_params if key not in ("model", "run")}
+    named = {"model": [n for n in chosen if by_id[n].shipped], "run": [n for n in chosen if not by_id[n].shipped]}
+    wanted = {**others, **{key: names for key, names in named.items() if names}} if chosen != _best(choices) else others
+    if asked != named["model"] + named["run"]:
+        st.query_params.from_dict(wanted)
+    return [by_id[name] for name in chosen]
+
+
+def _best(choices: list[Choice]) -> list[str]:
+    """For each data set the best shipped model, or where none is shipped, the best run."""
+    first: dict[str, str] = {}
+    for choice in choices:  # the best come first
+        first.setdefault(choice.data, choice.id)
+    return list(first.values())[:3]
+
+
+def _why_not(name: str) -> str:
+    try:
+        state = rundir.find(name).status()["state"]
+    except RunError:
+        return f"The address asks for the model {name[:80]!r}, which is not here."
+    if state == "finished":
+        return f"{name} has no weights on this machine: train it again to classify with it."
+    return f"{name} is {state}: it can classify when it has finished."
+
+
+def title(choice: Choice) -> str:
+    """A model's name for people; a run's time tells it from others of the same design."""
+    if choice.shipped:
+        return controls.title(choice.spec)
+    changed = ", changed" if controls.changes(choice.spec) else ""
+    return f"{choice.spec.name}{changed}, {time.strftime('%d %b %H:%M', time.localtime(choice.changed))}"
+
+
+def facts(choice: Choice) -> str:
+    """One line on a model: data and accuracy."""
+    accuracy = (
+        f"{text.percent(choice.test_accuracy)} of test pictures right" if choice.test_accuracy is not None
+        else f"{text.percent(choice.validation_accuracy)} of validation pictures right"
+        if choice.validation_accuracy is not None else "accuracy not measured"
+    )  # fmt: skip
+    return f"{choice.data_title}, {len(choice.class_names)} classes, {accuracy}"
+
+
+# --- Answers ----------------------------------------------------------------------------------
+
+
+def panel(choice: Choice, item: Item, pixels: np.ndarray, answer: Answer | None, heat: str) -> str:
+    """One model's answer to one picture, as HTML."""
+    if answer is None:
+        return pictures.seen(pixels)
+    top = answer.top()
+    rows = [(choice.class_names[index], float(answer.probabilities[index])) for index in top]
+    return pictures.seen(pixels, heat, rows[0][0]) + pictures.bars(rows) + unlike(choice, answer.flag)
+
+
+def unlike(choice: Choice, flag: str | None) -> str:
+    """The flag of a picture that is unlike the model's training pictures, as HTML."""
+    if not flag:
+        return ""
+    reason = (
+        "its colours and textures are not those of the pictures this model was trained on"
+        if flag == LOOK
+        else f"none of the {len(choice.class_names)} classes that this model knows stands out"
+    )
+    return f'<div class="unlike"><b>Take this with care:</b> {reason}.</div>'
+
+
+def classify(chosen: list[Choice], items: list[Item], crops: dict[str, Crop], slots: dict[tuple[str, str], Any],
+             method: str | None) -> list[dict[str, Any]]:  # fmt: skip
+    """Fill the slots: first every answer, then what spoke for it.  The rows of the table to download."""
+    seen: dict[tuple[str, str], np.ndarray] = {}
+    found: dict[tuple[str, str], Answer] = {}
+    for choice in chosen:
+        for item in items:
+            seen[choice.id, item.key] = resize(square(item.pixels, crops[item.key]), choice.picture_size)
+        try:
+            given = answers.classify(choice, [seen[choice.id, item.key] for item in items])
+        except WorkerError as error:
+            for item in items:
+                slots[choice.id, item.key].error(str(error), icon=":material/error:")
+            continue
+        for item, answer in zip(items, given, strict=True):
+            found[choice.id, item.key] = answer
+            slots[choice.id, item.key].html(panel(choice, item, seen[choice.id, item.key], answer, ""))
+    if method is not None:
+        for item in items:
+            for choice in chosen:
+                key = choice.id, item.key
+                if key in found:
+                    slots[key].html(panel(choice, item, seen[key], found[key],
+                                          _heat(choice, item, crops[item.key], seen[key], found[key], method)))  # fmt: skip
+    return [row for choice in chosen for item in items if (choice.id, item.key) in found
+            for row in _rows(choice, item, found[choice.id, item.key])]  # fmt: skip
+
+
+def _heat(choice: Choice, item: Item, crop: Crop, pixels: np.ndarray, answer: Answer, method: str) -> str:
+    way = method if choice.picture_size <= SMALL else "grad-cam"
+    try:
+        heat = answers.explain(choice, pixels, answer.top(1)[0], way)
+    except WorkerError:
+        return ""  # the answer stands without it
+    return pictures.heated(square(item.pixels, crop), heat) if heat.any() else ""
+
+
+def _rows(choice: Choice, item: Item, answer: Answer) -> Iterable[dict[str, Any]]:
+    for rank, index in enumerate(answer.top(), 1):
+        yield {
+            "picture": item.name, "model": choice.id, "trained_on": choice.data, "rank": rank,
+            "class": choice.class_names[index], "probability": round(float(answer.probabilities[index]), 6),
+            "calibrated": choice.calibration is not None,
+            "unlike_training": "" if answer.flag is None else bool(answer.flag),
+        }  # fmt: skip
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as CSV text.  Names that a spreadsheet would take for a formula get an apostrophe."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        name = str(row["picture"])
+        writer.writerow({**row, "picture": f"'{name}" if name[:1] in "=+-@\t" else name})
+    return stream.getvalue()
+
+
+# --- About the models -------------------------------------------------------------------------
+
+
+def about(chosen: list[Choice]) -> None:
+    """How far the figures can be trusted: calibration, false alarms and detection, for each model."""
+    with st.expander("How far to trust these answers", icon=":material/rule:"):
+        for choice in chosen:
+            st.markdown(f"**{title(choice)}** · {facts(choice)} · {choice.origin}.")
+            st.markdown(trust(choice))
+        st.markdown(
+            "**Covering parts** hides one square of the picture after the other and measures how much of the answer "
+            "is lost. **Grad-CAM** shows where the last convolution is active for the answer; networks that end in "
+            "Flatten and Dense layers, as these do, are shown less exactly by it."
+        )
+
+
+def trust(choice: Choice) -> str:
+    """Calibration and detection of one model in sentences."""
+    report = choice.calibration
+    if not report:
+        return f"Not calibrated: its probabilities are raw. `python -m training calibrate {choice.id}` does it."
+    ece, loss = report["ece"], report["loss"]
+    parts = [
+        f"Logits are divided by {report['temperature']:.2f}, fitted on {report['pictures']:,} validation pictures: "
+        f"the calibration error goes from {text.percent(ece['before'])} to {text.percent(ece['after'])}, the loss from "
+        f"{loss['before']:.3f} to {loss['after']:.3f}."
+    ]
+    if measures := report.get("unlike"):
+        parts.append(f"{text.percent(measures['false_alarms'])} of its own validation pictures are flagged by mistake.")
+        shares = [f"{text.percent(share['share'], 0)} of {data.info(name).title}"
+                  for name, share in measures["detection"].items()]  # fmt: skip
+        if shares:
+            parts.append(f"Of pictures from elsewhere it flags {', '.join(shares)}.")
+    return " ".join(parts)
+
+
+# --- The page ---------------------------------------------------------------------------------
+
+
+def layout(items: list[Item], chosen: list[Choice]) -> tuple[dict[str, Crop], dict[tuple[str, str], Any]]:
+    """A box for each picture: the picture with its frame, and a place for each model's answer."""
+    crops: dict[str, Crop] = {}
+    slots: dict[tuple[str, str], Any] = {}
+    for item in items:
+        with st.container(border=True):
+            columns = st.columns([1.15] + [1.0] * max(len(chosen), 1), gap="medium")
+            with columns[0]:
+                crops[item.key] = _source(item)
+            for column, choice in zip(columns[1:], chosen, strict=False):
+                with column:
+                    st.markdown(f"**{title(choice)}**", help=facts(choice))
+                    slots[choice.id, item.key] = st.empty()
+            if not chosen:
+                columns[1].html(pictures.seen(resize(square(item.pixels, crops[item.key]), 32)))
+    return crops, slots
+
+
+def _source(item: Item) -> Crop:
+    if max(item.pixels.shape[:2]) <= SMALL:  # a sample of the data: nothing to cut from it
+        pictures.whole(item.pixels, item.name)
+        crop = Crop()
+    else:
+        crop = pictures.frame(item.pixels, item.key, item.name)
+    pictures.note(item.caption)
+    return crop
+
+
+def no_model(choices_empty: bool) -> None:
+    """What to do where nothing can answer."""
+    if not choices_empty:
+        st.info("Choose at least one model above.", icon=":material/model_training:")
+        return
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.info("No model is trained yet. A first training takes a minute; then its network answers here.",
+              icon=":material/model_training:")  # fmt: skip
+    with right:
+        controls.link("train", "Train a first network", icon=":material/play_circle:")
+
+
+def page() -> None:
+    """Pictures, models, answers."""
+    answers.worker().start()
+    st.html(f"<style>{pictures.CSS}</style>")
+    st.title("Classify")
+    choices = predict.choices()
+    left, right = st.columns(2, gap="medium")
+    with left:
+        items = sources.uploads()
+    with right:
+        chosen = pick(choices) if choices else []
+    items = (items + sources.samples())[: sources.MOST]
+    if not chosen:
+        no_model(not choices)
+    if not items:
+        st.markdown("Drop in a picture, or click a sample.")
+        if chosen and not present.is_on():
+            about(chosen)
+        return
+    method = "occlusion"
+    if chosen and not present.is_on():
+        method = st.segmented_control(
+            "What spoke for the answer", [*METHODS, "off"], default=method, key="method", required=True,
+            format_func=lambda name: METHODS.get(name, "Off"),
+        )  # fmt: skip
+    crops, slots = layout(items, chosen)
+    if not chosen:
+        return
+    waiting: Callable[[], Any] = lambda: st.spinner("The classifier is starting; the first answer takes some seconds.")  # noqa: E731
+    if answers.worker().ready:
+        rows = classify(chosen, items, crops, slots, None if method == "off" else method)
+    else:
+        with waiting():
+            rows = classify(chosen, items, crops, slots, None if method == "off" else method)
+    if not present.is_on():
+        if rows:
+            st.download_button("Download the answers (CSV)", table(rows), "plumage-answers.csv", "text/csv",
+                               icon=":material/download:", on_click="ignore")  # fmt: skip
+        about(chosen)
+
+
+page()

@@ -1,0 +1,54 @@
+"""Answers of the worker process for the pages: cached, so that a redraw asks nothing twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from training.predict import Choice
+from training.worker import Worker
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model says of one picture: probabilities (classes,), and how the picture is unlike its
+    training pictures ("" if it is not, None where the model has no measure of that)."""
+
+    probabilities: np.ndarray
+    flag: str | None
+
+    def top(self, count: int = 5) -> list[int]:
+        """The `count` likeliest classes, likeliest first."""
+        return [int(index) for index in np.argsort(-self.probabilities, kind="stable")[:count]]
+
+
+@st.cache_resource(show_spinner=False)
+def worker() -> Worker:
+    """The one worker of the whole app."""
+    return Worker()
+
+
+def classify(choice: Choice, pictures: list[np.ndarray]) -> list[Answer]:
+    """`choice`'s answers to uint8 (size, size, 3) pictures of its own size; raises `WorkerError`."""
+    return _classify(choice.id, choice.changed, len(pictures), np.stack(pictures).tobytes())
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _classify(model: str, changed: float, count: int, data: bytes) -> list[Answer]:
+    fields, found = worker().request("classify", data, model=model, count=count)
+    probabilities = np.frombuffer(found, "<f4").reshape(count, -1)
+    flags = fields["flags"] or [None] * count
+    return [Answer(row, flag) for row, flag in zip(probabilities, flags, strict=True)]
+
+
+def explain(choice: Choice, picture: np.ndarray, index: int, method: str) -> np.ndarray:
+    """Heat, float32 (size, size), 0 to 1, of what spoke for class `index`; raises `WorkerError`."""
+    heat = _explain(choice.id, choice.changed, picture.tobytes(), index, method)
+    return np.frombuffer(heat, "<f4").reshape(picture.shape[:2])
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def _explain(model: str, changed: float, data: bytes, index: int, method: str) -> bytes:
+    return worker().request("explain", data, model=model, count=1, index=index, method=method)[1]

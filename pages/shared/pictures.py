@@ -1,0 +1,158 @@
+"""Pictures on a page: as an address of data, under a frame to drag, with heat over them, with bars beside them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from pages.shared import style
+from training.pictures import Crop, resize
+
+FRAME_SIDE = 270  # the longer side of a picture under a frame, in CSS pixels
+HEAT_SIDE = 256
+
+CSS = f"""
+.whole {{width: 11rem; image-rendering: pixelated; border-radius: .35rem; display: block;}}
+.note {{font-size: .85rem; opacity: .75; overflow-wrap: anywhere;}}
+.seen {{display: flex; gap: .6rem; flex-wrap: wrap; margin: .1rem 0 .5rem;}}
+.seen figure {{margin: 0; width: 7.2rem;}}
+.seen img {{width: 7.2rem; height: 7.2rem; border-radius: .35rem; display: block;}}
+.seen .pixels {{image-rendering: pixelated;}}
+.seen figcaption {{font-size: .78rem; opacity: .75; line-height: 1.2; margin-top: .2rem;}}
+.tops {{list-style: none; margin: 0 !important; padding: 0 !important;}}
+.tops li {{position: relative; margin: 0 0 .22rem !important; padding: .12rem .5rem !important; border-radius: .3rem;
+  display: flex; justify-content: space-between; gap: .5rem; font-size: .95rem; overflow: hidden;
+  background: color-mix(in srgb, currentColor 6%, transparent);}}
+.tops li i {{position: absolute; inset: 0 auto 0 0; background: color-mix(in srgb, {style.VALIDATION} 42%, transparent);}}
+.tops li span {{position: relative;}}
+.tops li:first-child {{font-weight: 650;}}
+.tops .value {{font-variant-numeric: tabular-nums; white-space: nowrap;}}
+.unlike {{border-left: .25rem solid {style.TRAINING}; padding: .1rem .6rem; margin: .5rem 0 .2rem; font-size: .9rem; line-height: 1.3;}}
+[class*="st-key-samples"] button {{height: auto; padding: .3rem .6rem .3rem .3rem; border-radius: .6rem;}}
+[class*="st-key-samples"] button img {{width: 3.2rem; height: 3.2rem; max-height: none; padding: 0; border-radius: .35rem;
+  image-rendering: pixelated; display: block;}}
+[class*="st-key-samples"] button p {{display: flex; align-items: center; gap: .5rem;}}
+[class*="st-key-frame"] [data-testid="stElementToolbar"] {{display: none;}}
+"""
+
+
+def address(pixels: np.ndarray, kind: str = "PNG") -> str:
+    """A uint8 picture as a data address."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind, quality=85)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def whole(pixels: np.ndarray, alt: str) -> None:
+    """Show a small picture, its pixels enlarged."""
+    st.html(f'<img class="whole" src="{address(pixels)}" alt="{escape(alt)}"/>')
+
+
+def note(text: str) -> None:
+    """Small print that may hold a file's name: shown as it is, never read as Markdown."""
+    st.html(f'<div class="note">{escape(text)}</div>')
+
+
+def seen(pixels: np.ndarray, heat_over: str = "", spoke_for: str = "") -> str:
+    """HTML: the pixels a network saw and, where there is one, the picture with its heat."""
+    size = pixels.shape[0]
+    figures = [
+        _figure(address(pixels), f"What the network saw: {size} × {size} pixels", "pixels" if size <= 64 else "")
+    ]
+    if heat_over:
+        figures.append(_figure(heat_over, f"Orange spoke for “{spoke_for}”"))
+    return f'<div class="seen">{"".join(figures)}</div>'
+
+
+def _figure(source: str, caption: str, kind: str = "") -> str:
+    text = escape(caption)
+    return f'<figure><img class="{kind}" src="{source}" alt="{text}"/><figcaption>{text}</figcaption></figure>'
+
+
+def bars(rows: Sequence[tuple[str, float]]) -> str:
+    """HTML: names with probabilities as bars."""
+    items = (
+        f'<li><i style="width:{100 * share:.1f}%"></i><span>{escape(name)}</span>'
+        f'<span class="value">{100 * share:.1f} %</span></li>'
+        for name, share in rows
+    )
+    return f'<ol class="tops">{"".join(items)}</ol>'
+
+
+def heated(pixels: np.ndarray, heat: np.ndarray) -> str:
+    """The address of a square picture in grey with its heat (size, size), 0 to 1, in orange over it."""
+    side = HEAT_SIDE
+    base = resize(pixels, side).mean(-1, keepdims=True) * 0.75 + 40  # grey, so that no colour is taken for heat
+    smooth = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC))
+    share = np.clip(smooth, 0, 1)[..., None] * 0.85
+    colour = np.array([255, 120, 0])
+    return address((base * (1 - share) + colour * share).clip(0, 255).astype(np.uint8), "JPEG")
+
+
+def frame(pixels: np.ndarray, key: str, alt: str) -> Crop:
+    """Show a picture under a frame that can be dragged and drawn anew; the square chosen, centred at first.
+
+    The frame is a selection of Vega-Lite; the square round its centre, as large as its longer side, counts.
+    """
+    height, width = pixels.shape[:2]
+    scale = FRAME_SIDE / max(height, width)
+    across, down = max(round(width * scale), 24), max(round(height * scale), 24)
+    left, top, side = Crop().box(width, height)
+    start = {"x": [left / width, (left + side) / width], "y": [top / height, (top + side) / height]}
+    spec = {
+        "width": across,
+        "height": down,
+        "padding": 0,
+        "config": {"view": {"stroke": None}},
+        "data": {"values": [{"x": 0.5, "y": 0.5, "url": _thumbnail(key, pixels)}]},
+        "mark": {"type": "image", "width": across, "height": down},
+        "encoding": {
+            "url": {"field": "url", "type": "nominal"},
+            "x": {"field": "x", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None},
+            "y": {"field": "y", "type": "quantitative", "scale": {"domain": [1, 0]}, "axis": None},
+        },
+        "params": [
+            {
+                "name": "frame",
+                "value": start,
+                "select": {
+                    "type": "interval",
+                    "mark": {
+                        "fill": "#000",
+                        "fillOpacity": 0.08,
+                        "stroke": "#FF8A1F",
+                        "strokeWidth": 3,
+                        "strokeOpacity": 1,
+                    },
+                },
+            }
+        ],
+    }
+    with st.container(key=f"frame-{key}"):
+        event = st.vega_lite_chart(spec=spec, on_select="rerun", width="content", key=f"chart-{key}", alt=alt)
+    return _crop(event["selection"].get("frame") or {}, width, height)
+
+
+def _crop(chosen: dict[str, list[float]], width: int, height: int) -> Crop:
+    """The square for a rectangle in fractions of the picture; the centred one where there is none."""
+    try:
+        (left, right), (top, bottom) = sorted(chosen["x"]), sorted(chosen["y"])
+    except (KeyError, TypeError, ValueError):
+        return Crop()
+    side = max((right - left) * width, (bottom - top) * height)
+    if side < 4:
+        return Crop()
+    return Crop((left + right) / 2, (top + bottom) / 2, min(side / min(width, height), 1.0))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _thumbnail(key: str, _pixels: np.ndarray) -> str:
+    image = Image.fromarray(_pixels)
+    image.thumbnail((2 * FRAME_SIDE, 2 * FRAME_SIDE))
+    return address(np.asarray(image), "JPEG")

@@ -1,0 +1,92 @@
+"""Pictures to classify: dropped in by a person, or samples of the data sets on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from pages.shared import pictures, present
+from training import data
+from training.data import DataError
+from training.pictures import PictureError, read, resize, square
+
+MOST = 12  # pictures at a time
+SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture to classify, and the data set it is from, if it is a sample."""
+
+    key: str
+    name: str
+    pixels: np.ndarray
+    caption: str
+    data: str = ""
+
+
+def uploads() -> list[Item]:
+    """The pictures that were dropped in; a file that is none gets its sentence."""
+    files = st.file_uploader(
+        "Pictures to classify: JPEG, PNG, WebP, GIF or BMP", accept_multiple_files=True, key="uploads",
+        help="Several at a time, up to 40 MB each. They stay on this machine.",
+    )  # fmt: skip
+    found: list[Item] = []
+    for file in files:
+        problem, item = _read(file.file_id, file.name, file)
+        if item is None:
+            st.error(problem, icon=":material/broken_image:")
+        elif len(found) < MOST:
+            found.append(item)
+    if len(files) > MOST:
+        st.warning(f"The first {MOST} pictures are shown.", icon=":material/filter_9_plus:")
+    return found
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _read(file_id: str, name: str, _file: Any) -> tuple[str, Item | None]:
+    try:
+        picture = read(_file.getvalue(), name)
+    except PictureError as error:
+        return str(error), None
+    notes = "".join(f", {note}" for note in picture.notes)
+    caption = f"{picture.name}: {picture.width} × {picture.height} pixels{notes}"
+    return "", Item(f"u{file_id}", picture.name, picture.pixels, caption)
+
+
+def samples() -> list[Item]:
+    """The samples that were clicked, from any data set on this machine."""
+    here = [info for info in data.status() if info.available]
+    names = [info.name for info in here]
+    titles = {info.name: info.title for info in here}
+    with st.container(key="samples"):
+        source = st.segmented_control(
+            "Or click samples", names, default=names[0], format_func=titles.__getitem__, key="sample-source",
+            required=True,
+        )  # fmt: skip
+        try:
+            shown = _samples(source)
+        except DataError as error:
+            st.warning(str(error), icon=":material/folder_off:")
+            return []
+        labels = {item.key: f"![{item.name}]({pictures.address(resize(square(item.pixels), 64))}) {item.name}"
+                  for item in shown}  # fmt: skip
+        chosen = st.pills("Samples", list(labels), selection_mode="multi", format_func=labels.__getitem__,
+                          label_visibility="collapsed", key=f"sample-{source}")  # fmt: skip
+    if not present.is_on():
+        origin = "drawn by this program, free to use" if source == "drawn" else "training pictures on this machine"
+        st.caption(f"{titles[source]}: {origin}.")
+    return [item for item in shown if item.key in chosen]
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _samples(source: str) -> list[Item]:
+    title = data.info(source).title
+    return [
+        Item(f"s{source}{number}", (name := sample.class_name.replace("_", " ")), np.asarray(sample.image),
+             f"{name}, from {title}", source)
+        for number, sample in enumerate(data.samples(source, SAMPLES))
+    ]  # fmt: skip
