@@ -104,7 +104,7 @@ st.title("What does an architectural choice really do?")
 lead()
 infos, models = data.status(), rundir.models()
 next_clicks([info for info in infos if info.available], len(models))
-st.markdown(ladder.draw(results.rows()), unsafe_allow_html=True)
+st.markdown(ladder.draw(results.rows(), large=present.is_on()), unsafe_allow_html=True)
 if not present.is_on():
     st.divider()
     readiness(infos, models, rundir.runs())

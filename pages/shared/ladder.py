@@ -29,15 +29,15 @@ CSS = """
 """
 
 
-def draw(rows: Sequence[Row]) -> str:
-    """Both drawings and their key as one line of HTML."""
+def draw(rows: Sequence[Row], large: bool = False) -> str:
+    """Both drawings and their key as one line of HTML.  `large`: to be read from afar."""
     shown = [row for row in rows if row.report_accuracy is not None or row.accuracy is not None]
     ours = any(row.accuracy is not None for row in shown)
     key = f'<span><i style="background:{REPORT};border-radius:50%"></i>the report, test accuracy</span>'
     if ours:
         key += f'<span><i style="background:{OURS};transform:rotate(45deg) scale(.8)"></i>this program, models stored here</span>'
     key += "<span>The larger the circle, the more operations a picture</span>"
-    return f'<div class="ladder">{_row(shown)}{_list(shown)}<div class="key">{key}</div></div>'
+    return f'<div class="ladder">{_row(shown, 1.35 if large else 1.0)}{_list(shown)}<div class="key">{key}</div></div>'
 
 
 def _radius(row: Row) -> float:
@@ -50,14 +50,16 @@ def _scale(rows: Sequence[Row]) -> tuple[float, float]:
     return max(0.0, min(values) - 0.05), min(1.0, max(values) + 0.04)
 
 
-def _row(rows: Sequence[Row]) -> str:
+def _row(rows: Sequence[Row], scale: float) -> str:
     low, high = _scale(rows)
     step = WIDTH / len(rows)
     y = lambda value: TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)  # noqa: E731
     parts, path = [], []
     for tenth in range(int(low * 10) + 1, int(high * 10) + 1):
         parts.append(f'<path d="M34 {y(tenth / 10):.1f}H{WIDTH}" stroke="currentColor" opacity=".13"/>')
-        parts.append(f'<text x="0" y="{y(tenth / 10) + 4:.1f}" font-size="12.5" class="quiet">{10 * tenth} %</text>')
+        parts.append(
+            f'<text x="0" y="{y(tenth / 10) + 4:.1f}" font-size="{12.5 * scale:.1f}" class="quiet">{10 * tenth} %</text>'
+        )
     marks = []
     for index, row in enumerate(rows):
         x = 34 + (WIDTH - 34) * (index + 0.5) / len(rows)
@@ -66,14 +68,18 @@ def _row(rows: Sequence[Row]) -> str:
             place, radius = y(row.report_accuracy), _radius(row)
             path.append(f"{x:.1f} {place:.1f}")
             marks.append(f'<circle cx="{x:.1f}" cy="{place:.1f}" r="{radius:.1f}" fill="{REPORT}"/>')
-            marks.append(_text(x, place - radius - 8, text.percent(row.report_accuracy), 15, "600"))
+            # Below the circle where the line climbs steeply to the right of it.
+            after = next((r.report_accuracy for r in rows[index + 1 :] if r.report_accuracy is not None), 0.0)
+            below = after > row.report_accuracy + 0.12
+            label = place + radius + 5 + 13 * scale if below else place - radius - 8
+            marks.append(_text(x, label, text.percent(row.report_accuracy), 15 * scale, "600"))
         if row.accuracy is not None:
             place = y(row.accuracy.mean)
             marks.append(
                 f'<path d="M{x:.1f} {place - 7:.1f}l7 7l-7 7l-7 -7z" fill="{OURS}" stroke="Canvas" stroke-width="1"/>'
             )
-        for number, words in enumerate(wrap(row.title, max(9, int(step / 8)))[:3]):
-            marks.append(_text(x, HEIGHT - BOTTOM + 34 + 17 * number, words, 14, "500"))
+        for number, words in enumerate(wrap(row.title, max(9, int(step / (8 * scale))))[:3]):
+            marks.append(_text(x, HEIGHT - BOTTOM + 34 + 17 * scale * number, words, 14 * scale, "500"))
         marks.append("</g>")
     line = (
         f'<path d="M{" L".join(path)}" fill="none" stroke="{REPORT}" stroke-width="2" opacity=".45"/>' if path else ""
