@@ -119,6 +119,11 @@ class _Fit:
                     with suppress(RunError):  # a full disk is the training's matter
                         self.write_status(heartbeat=time.time())
 
+    def extracting(self, done: int, total: int) -> None:
+        """Progress of the features that a head learns on; they are kept, so a stop loses none."""
+        self.check_stop()
+        self.write_status(message=f"Computing features: {done} of {total} pictures")
+
     def leave_behind(self) -> None:
         """End the run without its thread; the last checkpoint stands."""
         with self.writing:
@@ -162,6 +167,10 @@ class _Fit:
         from training import data
         from training.engine import Engine
 
+        if self.dataset is None and spec.data.backbone:  # a head learns on the backbone's features
+            from training.birds import heads
+
+            self.dataset = heads.dataset(spec, self.extracting)
         self.dataset = self.dataset or data.load(spec.data.name, spec.data.validation)
         self.check_stop()
         self.write_status(message="Building the network")

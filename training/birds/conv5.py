@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from training import paths
-from training.birds import features, loop
+from training.birds import features, heads, loop
 from training.birds.backbones import CONV4, LITE0
 from training.engine import computes_bfloat16
 
@@ -45,10 +45,10 @@ def network(teacher_width: int) -> tuple[Any, Any]:
     return conv5, keras.Model(conv5.input, [logits, layers.Dense(teacher_width, name="teacher")(pooled)])
 
 
-def batches(views: list[np.ndarray], labels: np.ndarray, teacher: list[np.ndarray], recipe: loop.Recipe) -> Any:
+def batches(views: list[np.ndarray], labels: np.ndarray, teacher: np.ndarray, recipe: loop.Recipe) -> Any:
     """A function that draws an epoch: cut, mixed features, and both targets.
 
-    `views` and `teacher` hold the features of the pictures and of their mirror images.
+    `views` holds the features of the pictures and of their mirror images.
     """
     targets = loop.one_hot(labels, CLASSES, recipe.label_smoothing)
 
@@ -62,13 +62,13 @@ def batches(views: list[np.ndarray], labels: np.ndarray, teacher: list[np.ndarra
             x = np.stack([
                 views[m][i, r : r + size, c : c + size] for i, m, r, c in zip(chosen, mirrored, rows, columns, strict=True)
             ]).astype(np.float32)  # fmt: skip
-            hints = np.stack([teacher[m][i] for i, m in zip(chosen, mirrored, strict=True)])
+            hints = teacher[chosen]  # of the whole picture: a cut or mirrored bird is the same bird
             yield loop.mix(rng, recipe.mixup, x, targets[chosen], hints)
 
     return draw
 
 
-def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: list[np.ndarray],
+def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.ndarray,
         validation: np.ndarray, validation_labels: np.ndarray, recipe: loop.Recipe,
         hint_weight: float = 4.0) -> Any:  # fmt: skip
     """Train, or go on training, in `folder`; the trainee."""
@@ -78,7 +78,7 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: list
     keras.utils.set_random_seed(recipe.seed)
     if computes_bfloat16():  # half the time a step where the processor has instructions for it
         keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
-    _, model = network(teacher[0].shape[-1])
+    _, model = network(teacher.shape[-1])
     optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
     optimizer.build(model.trainable_variables)
 
@@ -108,25 +108,17 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: list
 
 def conv4_features(pictures: np.ndarray, validation: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """Conv4's maps of the pictures and of their mirror images, and of the validation pictures."""
-    conv4, key = CONV4.load(), CONV4.key()
-    views = [
-        features.extract(pictures, conv4, CONV4.preprocess, key, mirror=mirror, progress=progress)
-        for mirror in (False, True)
-    ]
-    return views, features.extract(validation, conv4, CONV4.preprocess, key, progress=progress)
 
+    def make() -> Any:
+        model = CONV4.load()
+        return lambda pixels: model(CONV4.preprocess(pixels), training=False)
 
-def pooled_hints(pictures: np.ndarray, mirror: bool) -> np.ndarray:
-    """EfficientNet-Lite0's pooled features, (n, 1280) float32."""
-    store = features.extract(pictures, features.pooled(LITE0.load()), LITE0.preprocess, f"{LITE0.key()}-pooled",
-                             mirror=mirror, progress=progress)  # fmt: skip
-    return np.asarray(store, np.float32)
+    def maps(pictures: np.ndarray, mirror: bool = False) -> np.ndarray:
+        return features.extract(
+            pictures, make, CONV4.feature_shape, CONV4.key(), mirror=mirror, progress=features.lines("conv4")
+        )
 
-
-def progress(done: int, total: int) -> None:
-    """A line every ten batches."""
-    if done % 320 == 0 or done == total:
-        print(f"features {done} of {total}", flush=True)
+    return [maps(pictures), maps(pictures, mirror=True)], maps(validation)
 
 
 def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -151,10 +143,10 @@ def main() -> None:
 
     birds = data.load("birds")
     views, validation = conv4_features(birds.images, birds.validation_images)
-    teacher = [pooled_hints(birds.images, mirror=False)] * 2  # a mirrored bird is the same bird
-    mean, deviation = teacher[0].mean(0), teacher[0].std(0) + 1e-3
+    hints = np.asarray(heads.extract(LITE0, birds.images, pooled=True, progress=features.lines("teacher")), np.float32)
+    hints = (hints - hints.mean(0)) / (hints.std(0) + 1e-3)
     fit(options.folder or paths.cache_dir() / "conv5", views, birds.labels,
-        [(hints - mean) / deviation for hints in teacher], validation, birds.validation_labels,
+        hints, validation, birds.validation_labels,
         loop.Recipe(epochs=options.epochs, learning_rate=0.05))  # fmt: skip
 
 

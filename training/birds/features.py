@@ -35,34 +35,40 @@ def fingerprint(*parts: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def extract(pictures: np.ndarray, model: Any, preprocess: Callable[[Any], Any], key: str, *, mirror: bool = False,
-            batch: int = 32, dtype: str = "float16", progress: Progress | None = None) -> np.ndarray:  # fmt: skip
-    """Features of uint8 `pictures` (n, height, width, 3), as a read-only memory map (n, *feature shape).
+def extract(pictures: np.ndarray, make: Callable[[], Callable[[Any], Any]], shape: tuple[int, ...], key: str, *,
+            mirror: bool = False, batch: int = 32, progress: Progress | None = None) -> np.ndarray:  # fmt: skip
+    """Features of uint8 `pictures` (n, height, width, 3), a read-only float16 memory map (n, *shape).
 
-    `key` names the network, its weights and preprocessing; the pictures themselves are added
-    to it here.  With `mirror` the pictures are flipped left to right.
+    `make` gives the function from float32 pixels to features, called only where some are
+    missing; `key` names it, its weights and preprocessing (the pictures are added here).
+    With `mirror` the pictures are flipped left to right.
     """
-    import tensorflow as tf
-
-    shape = tuple(model.output_shape[1:])
-    folder = paths.cache_dir() / "features" / f"{key}-{fingerprint(pictures, mirror, dtype, shape)}"
+    folder = paths.cache_dir() / "features" / f"{key}-{fingerprint(pictures, mirror, 'float16', shape)}"
     folder.mkdir(parents=True, exist_ok=True)
-    forward = tf.function(lambda x: tf.cast(model(preprocess(tf.cast(x, tf.float32)), training=False), dtype))
     with FileLock(folder / "lock"):
         done = _done(folder)
         if done < len(pictures):
-            mode = "r+" if done else "w+"
-            store = np.lib.format.open_memmap(folder / "features.npy", mode, dtype, (len(pictures), *shape))
-            for start in range(done, len(pictures), batch):
-                chunk = np.asarray(pictures[start : start + batch])
-                store[start : start + len(chunk)] = forward(chunk[:, :, ::-1] if mirror else chunk).numpy()
-                if (start // batch) % 8 == 7 or start + batch >= len(pictures):
-                    store.flush()
-                    _save_done(folder, start + len(chunk))
-                if progress:
-                    progress(start + len(chunk), len(pictures))
-            del store
+            _extract(folder, done, pictures, make(), shape, mirror, batch, progress)
     return np.load(folder / "features.npy", mmap_mode="r")
+
+
+def _extract(folder: Path, done: int, pictures: np.ndarray, network: Callable[[Any], Any], shape: tuple[int, ...],
+             mirror: bool, batch: int, progress: Progress | None) -> None:  # fmt: skip
+    import tensorflow as tf
+
+    forward = tf.function(lambda x: network(tf.cast(x, tf.float32)), reduce_retracing=True)
+    store = np.lib.format.open_memmap(
+        folder / "features.npy", "r+" if done else "w+", "float16", (len(pictures), *shape)
+    )
+    for number, start in enumerate(range(done, len(pictures), batch), 1):
+        chunk = np.asarray(pictures[start : start + batch])
+        end = start + len(chunk)
+        store[start:end] = forward(chunk[:, :, ::-1] if mirror else chunk).numpy()
+        if number % 8 == 0 or end == len(pictures):
+            store.flush()
+            _save_done(folder, end)
+        if progress:
+            progress(end, len(pictures))
 
 
 def pooled(model: Any) -> Any:
@@ -70,6 +76,16 @@ def pooled(model: Any) -> Any:
     import keras
 
     return keras.Model(model.input, keras.layers.GlobalAveragePooling2D(name="pooled")(model.output))
+
+
+def lines(what: str, every: int = 320) -> Progress:
+    """A progress that prints a line now and then."""
+
+    def show(done: int, total: int) -> None:
+        if done % every == 0 or done == total:
+            print(f"{what}: {done} of {total} pictures", flush=True)
+
+    return show
 
 
 def _done(folder: Path) -> int:

@@ -1,0 +1,74 @@
+"""Heads: networks of the catalogue that learn on a frozen backbone's features.
+
+A head is a spec like any other, with `data.backbone` set, and is fitted, resumed, listed and
+compared like any other run.  Only its pictures differ: `dataset` gives features in place of
+pixels.  Where the spec flips pictures, the features of the mirror images stand beside those
+of the pictures, so that an epoch covers both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training import data
+from training.birds import features
+from training.birds.backbones import SIZE, Backbone, WeightsError, get
+
+if TYPE_CHECKING:
+    from training.data import Dataset
+    from training.spec import RunSpec
+
+
+def feature_model(backbone: Backbone, pooled: bool) -> Any:
+    """The backbone with its weights: RGB pixels 0-255, float32 (n, any size, same, 3), to features.
+
+    Pictures of another size are brought to 224x224 (bicubic).  `pooled`: (n, channels), the
+    mean over the map, else (n, 7, 7, channels).
+    """
+    model = features.pooled(backbone.load()) if pooled else backbone.load()
+    return lambda pixels: model(backbone.preprocess(enlarged(pixels)), training=False)
+
+
+def enlarged(pixels: Any) -> Any:
+    """Float pixels at the backbones' size."""
+    import tensorflow as tf
+
+    if pixels.shape[1:3] == (SIZE, SIZE):
+        return pixels
+    return tf.clip_by_value(tf.image.resize(pixels, (SIZE, SIZE), "bicubic"), 0.0, 255.0)
+
+
+def extract(backbone: Backbone, pictures: np.ndarray, pooled: bool, mirror: bool = False,
+            progress: features.Progress | None = None) -> np.ndarray:  # fmt: skip
+    """Features of uint8 `pictures`, from the store or computed now; float16, memory-mapped."""
+    key = f"{backbone.key()}-{'pooled' if pooled else 'map'}"
+    shape = backbone.feature_shape[-1:] if pooled else backbone.feature_shape
+    return features.extract(
+        pictures, lambda: feature_model(backbone, pooled), shape, key, mirror=mirror, progress=progress
+    )
+
+
+def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset:
+    """The features of the spec's training and validation pictures, in place of pixels.
+
+    Raises `DataError` for missing pictures, and for missing weights with what gets them.
+    """
+    pictures = data.load(spec.data.name, spec.data.validation)
+    backbone, pooled = get(spec.data.backbone or ""), len(spec.network.input_shape) == 1
+    try:
+        views = [
+            extract(backbone, pictures.images, pooled, mirror, progress)
+            for mirror in ((False, True) if spec.data.augmentation.horizontal_flip else (False,))
+        ]
+        validation = extract(backbone, pictures.validation_images, pooled, progress=progress)
+    except WeightsError as error:
+        raise data.DataError(str(error)) from None
+    return replace(
+        pictures,
+        images=np.concatenate(views),
+        labels=np.tile(pictures.labels, len(views)),
+        validation_images=validation,
+    )
