@@ -71,7 +71,18 @@ def header(spec: RunSpec) -> None:
     if changed:
         st.markdown(f"Changed from {entry.name}: {' · '.join(changed)}.")
     else:
-        st.markdown(figures.report(entry))
+        st.markdown(" ".join(filter(None, (figures.step(entry), figures.report(entry), figures.ours(entry)))))
+
+
+def refused(errors: dict[str, str]) -> None:
+    """What could not be set; each reason stands by its switch as well, which may be in another tab."""
+    if sentence := errors.get(toggles.FROM):
+        st.warning(sentence, icon=":material/link_off:")
+    if labels := [toggles.BY_KEY[key].label for key in errors if key in toggles.BY_KEY]:
+        st.warning(
+            f"Not possible, and left out: {', '.join(labels)}. The reason stands by the switch.",
+            icon=":material/block:",
+        )
 
 
 def drawing(spec: RunSpec, reference: catalogue.Variant | None) -> None:
@@ -103,9 +114,8 @@ def details(spec: RunSpec) -> None:
 @st.fragment
 def body() -> None:
     spec, errors = current()
-    if sentence := errors.get(toggles.FROM):
-        st.warning(sentence, icon=":material/link_off:")
     header(spec)
+    refused(errors)
     # On a wide screen the switches stand beside drawing and details, on a narrow one between them.
     with st.container(key="bench"):
         with st.container(key="bench-drawing"):

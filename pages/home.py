@@ -105,6 +105,9 @@ lead()
 infos, models = data.status(), rundir.models()
 next_clicks([info for info in infos if info.available], len(models))
 st.markdown(ladder.draw(results.rows(), large=present.is_on()), unsafe_allow_html=True)
-if not present.is_on():
+if present.is_on():
+    controls.link("home", "End the presentation", {"present": "0"}, ":material/close_fullscreen:")
+else:
     st.divider()
     readiness(infos, models, rundir.runs())
+    controls.link("home", "Present: large type, no small print", {"present": "1"}, ":material/slideshow:")

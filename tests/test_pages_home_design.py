@@ -160,6 +160,7 @@ def test_an_impossible_setting_is_told_by_its_switch_and_the_rest_stands() -> No
     at = design(**{"from": "basenet-bn", "zoom": "2", "pooling": "average", "dropout": "0.1"})
     errors = [error.value for error in at.error]
     assert len(errors) == 2 and any("zoom" in e and "2" in e for e in errors) and any("3 places" in e for e in errors)
+    assert "Dropout" in at.warning[0].value and "Zoom" in at.warning[0].value
     assert asked(at) == {"from": "basenet-bn", "pooling": "average"}
     at.toggle(key="design.split_5x5").set_value(True).run()
     assert not at.error
@@ -226,8 +227,6 @@ def test_present_mode_holds_for_the_visit_and_leaves_small_print_out() -> None:
     at.run()
     assert not at.exception and "font-size: clamp" in shown(at)
     del at.query_params["present"]  # as a page switch does
-    at.run()
-    assert at.session_state["present"] and "font-size: clamp" in shown(at)
     at.switch_page("pages/design.py").run()
     assert not at.exception
     assert not any(toggle.help in [caption.value for caption in at.caption] for toggle in toggles.TOGGLES)
@@ -293,8 +292,7 @@ def test_dropout_places_are_named() -> None:
 
 def test_the_depth_curve_is_log_and_holds_channels_and_sizes() -> None:
     spec = charts.depth(catalogue.variant("final").spec.network)
-    [line] = spec["layer"]
-    rows = line["data"]["values"]
+    rows = spec["data"]["values"]
     assert [row["value"] for row in rows if row["what"] == "channels"] == [
         3,
         32,
@@ -323,7 +321,7 @@ def test_the_depth_curve_is_log_and_holds_channels_and_sizes() -> None:
         6,
         3,
     ]
-    assert line["encoding"]["y"]["scale"]["type"] == "log"
+    assert all(layer["encoding"]["y"]["scale"]["type"] == "log" for layer in spec["layer"])
 
 
 def test_the_curve_of_a_run_shows_training_and_validation() -> None:
@@ -357,6 +355,14 @@ def test_settle_leaves_out_only_what_is_impossible() -> None:
 )  # fmt: skip
 def test_numbers_are_written_for_people(told: str, expected: str) -> None:
     assert told == expected
+
+
+def test_an_entry_says_how_it_differs_from_its_parent() -> None:
+    assert figures.step(catalogue.variant("basenet-avgpool")) == "One step from **basenet-3x3**: pooling average."
+    assert (
+        "other layers" in figures.step(catalogue.variant("final")) and figures.step(catalogue.variant("basenet")) == ""
+    )
+    assert all(figures.step(entry) for entry in catalogue.variants() if entry.parent)
 
 
 def test_the_report_line_compares_with_the_nearest_ancestor_that_has_figures() -> None:

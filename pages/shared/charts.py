@@ -60,7 +60,7 @@ def curve(history: Sequence[Row], measure: str, height: int = 300) -> dict[str, 
         "field": "part",
         "type": "nominal",
         "scale": {"domain": ["training", "validation"], "range": [[5, 4], [1, 0]]},
-        "legend": None,
+        "legend": color["legend"],
     }
     return _lines(values, measure, height, color, {"strokeDash": dash}, points=len(epochs) <= 30)
 
@@ -178,39 +178,47 @@ def bars(rows: Sequence[Row], label: str, value: str, color: str | None = None, 
 def depth(network: Network, reference: tuple[str, Network] | None = None, height: int = 250) -> dict[str, Any]:
     """The report's figure: channels grow layer by layer as the spatial size shrinks, on a log scale.
 
-    `reference` (its name and network) is drawn behind, faint.
+    `reference` (its name and network) is drawn behind, broad and faint.
     """
-    values = _depth(network)
-    behind = _depth(reference[1]) if reference else []
-    domain, colors = ["channels", "spatial size"], [style.LAYER["conv"], style.LAYER["pool"]]
+    values = _depth(network, "this design")
+    behind = _depth(reference[1], reference[0]) if reference else []
     top = max(row["value"] for row in [*values, *behind])
+    domain, colors = ["channels", "spatial size"], [style.LAYER["conv"], style.LAYER["pool"]]
+    legend = {"orient": "top", "title": None}
+    both = ["this design", *([reference[0]] if reference else [])]
+
+    def by_design(here: float, there: float) -> dict[str, Any]:
+        return {
+            "field": "design",
+            "type": "nominal",
+            "scale": {"domain": both, "range": [here, there][: len(both)]},
+            "legend": None,
+        }
+
     encoding = {
         "x": {"field": "place", "type": "quantitative", "axis": None},
         "y": {"field": "value", "type": "quantitative", "scale": {"type": "log", "base": 2, "domain": [1, 2 ** ceil(log2(top))]}, "axis": {"title": None, "format": "d", "tickCount": 6}},
-        "color": {"field": "what", "type": "nominal", "scale": {"domain": domain, "range": colors}, "legend": {"orient": "top", "title": None, "symbolType": "stroke"}},
-        "strokeDash": {"field": "what", "type": "nominal", "scale": {"domain": domain, "range": [[1, 0], [5, 4]]}, "legend": None},
+        "color": {"field": "what", "type": "nominal", "scale": {"domain": domain, "range": colors}, "legend": legend},
     }  # fmt: skip
-    tooltip = [
-        {"field": "layer", "type": "nominal"},
-        {"field": "what", "type": "nominal"},
-        {"field": "value", "type": "quantitative"},
-    ]
-    layers: list[dict[str, Any]] = []
-    if reference:
-        layers.append({
-            "data": {"values": behind},
-            "mark": {"type": "line", "strokeWidth": 5, "opacity": 0.22, "interpolate": "monotone"},
-            "encoding": encoding,
-        })  # fmt: skip
-    layers.append({
+    tooltip = [{"field": name, "type": "nominal"} for name in ("design", "layer", "what", "value")]
+    lines = {
+        "mark": {"type": "line", "interpolate": "monotone"},
+        "encoding": {
+            **encoding,
+            "strokeDash": {"field": "what", "type": "nominal", "scale": {"domain": domain, "range": [[1, 0], [5, 4]]}, "legend": legend},
+            "opacity": by_design(1, 0.22),
+            "strokeWidth": by_design(2.5, 6),
+        },
+    }  # fmt: skip
+    points = {
         "data": {"values": values},
-        "mark": {"type": "line", "strokeWidth": 2.5, "interpolate": "monotone", "point": {"size": 34, "filled": True}},
+        "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
         "encoding": {**encoding, "tooltip": tooltip},
-    })  # fmt: skip
-    return {"height": height, "layer": layers}
+    }
+    return {"height": height, "data": {"values": [*behind, *values]}, "layer": [lines, points]}
 
 
-def _depth(network: Network) -> list[dict[str, Any]]:
+def _depth(network: Network, design: str) -> list[dict[str, Any]]:
     """Channels and side length after the input and after each layer with a shape of its own, before flattening."""
     shapes = [("input", tuple(network.input_shape))]
     shapes += [
@@ -219,6 +227,6 @@ def _depth(network: Network) -> list[dict[str, Any]]:
     rows = []
     for place, (layer, shape) in enumerate(shapes):
         if len(shape) == 3:
-            rows.append({"place": place, "layer": layer, "what": "channels", "value": shape[2]})
-            rows.append({"place": place, "layer": layer, "what": "spatial size", "value": shape[0]})
+            rows.append({"design": design, "place": place, "layer": layer, "what": "channels", "value": shape[2]})
+            rows.append({"design": design, "place": place, "layer": layer, "what": "spatial size", "value": shape[0]})
     return rows

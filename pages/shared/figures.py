@@ -8,7 +8,7 @@ from html import escape
 import streamlit as st
 
 from pages.shared import style, text
-from training import catalogue, cost
+from training import catalogue, cost, results, toggles
 from training.describe import Description, describe
 from training.spec import RunSpec
 
@@ -68,6 +68,27 @@ def of(spec: RunSpec, base: RunSpec | None, name: str) -> list[Card]:
              against(time.epoch_seconds, cost.estimate(base).epoch_seconds if base else None),
              f"{time.steps_per_epoch} steps on 11,250 pictures of 32x32: {time.basis}"),
     ]  # fmt: skip
+
+
+def step(entry: catalogue.Variant) -> str:
+    """The toggle by which an entry differs from its parent, in words; nothing for the first one."""
+    if not entry.parent:
+        return ""
+    parent = catalogue.variant(entry.parent).spec
+    changed = [
+        f"{toggle.label.lower()} {toggle.to_text(toggle.read(entry.spec))}"
+        for toggle in toggles.TOGGLES
+        if toggle.read(entry.spec) != toggle.read(parent)
+    ]
+    if entry.toggle == "network":
+        changed = ["other layers (outlined)", *changed]
+    return f"One step from **{entry.parent}**: {', '.join(changed)}."
+
+
+def ours(entry: catalogue.Variant) -> str:
+    """The test accuracy of the models of this entry that are stored here."""
+    row = next(row for row in results.rows() if row.name == entry.name)
+    return f"This program: **{row.accuracy}** on {row.data}." if row.accuracy else ""
 
 
 def report(entry: catalogue.Variant) -> str:

@@ -31,8 +31,8 @@ def is_on() -> bool:
 
 
 def query(parameters: dict[str, str] | None = None) -> dict[str, str]:
-    """`parameters` for a page switch, with present mode kept."""
-    return {**(parameters or {}), **({_KEY: "1"} if is_on() else {})}
+    """`parameters` for a page switch, with present mode kept unless they settle it themselves."""
+    return {**({_KEY: "1"} if is_on() else {}), **(parameters or {})}
 
 
 # Streamlit sizes everything in rem, so the root's font size scales the whole page.
