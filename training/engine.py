@@ -57,6 +57,8 @@ class Engine:
         self.mean, self.std = np.zeros(1, np.float32), np.ones(1, np.float32)
         if self._pictures:
             self.mean, self.std = statistics(images, spec.data.normalization)
+        elif spec.data.normalization == "featurewise":
+            self.mean, self.std = moments(images)
         self.precision, self.device = _format(fit.precision)
         self._dtype = tf.as_dtype(self.precision)
         self._layers = expand(spec.network)
@@ -160,7 +162,7 @@ class Engine:
 
         x = tf.cast(x, tf.float32)
         if not self._pictures:
-            return tf.cast(x, self._dtype)
+            return tf.cast((x - self.mean) / self.std, self._dtype)
         if changed and self.spec.data.augmentation.on:
             x = augment(x, self.spec.data.augmentation, seed)
         return tf.cast((x - self.mean) * (1 / self.std), self._dtype)
@@ -237,6 +239,15 @@ class Engine:
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
         """Set the model's variables; what else `weights` holds is passed over."""
         _assign(self._variables, weights)
+
+
+def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each channel, the last axis, over all `features`; float32 (channels,)."""
+    flat = features.reshape(-1, features.shape[-1])
+    parts = np.array_split(flat, max(1, len(flat) // 4096))  # no float64 copy of the whole
+    mean = sum(part.sum(0, dtype=np.float64) for part in parts) / len(flat)
+    variance = sum(((part - mean) ** 2).sum(0) for part in parts) / len(flat)
+    return mean.astype(np.float32), np.sqrt(variance + 1e-6).astype(np.float32)
 
 
 def _assign(variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
