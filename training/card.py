@@ -39,6 +39,11 @@ def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[
     best = min(epochs, key=lambda line: line["val_loss"])
     chosen = best if spec.fit.early_stopping else epochs[-1]
     network = describe(spec.network)
+    fields: dict[str, Any] = {}
+    if spec.data.backbone:
+        from training.birds import heads
+
+        fields = heads.card_fields(spec)
     return {
         "name": spec.name,
         "spec": spec.model_dump(mode="json"),
@@ -64,4 +69,5 @@ def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[
         },
         "wall_seconds": round(seconds, 2),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **fields,
     }  # fmt: skip

@@ -151,7 +151,7 @@ _add("final-bottleneck", "final", "bottleneck", "Final design, 1x1 bottlenecks",
 # those of the mirror images stand beside them.  With another backbone, sizes follow its map.
 _BIRD_DATA = Data(name="birds", backbone="resnet50", normalization="featurewise",
                   augmentation=Augmentation(horizontal_flip=True))  # fmt: skip
-_HEAD_FIT = Fit(epochs=20, learning_rate=0.003, schedule="cosine", weight_decay=0.1)
+_HEAD_FIT = Fit(epochs=20, learning_rate=0.03, schedule="cosine", weight_decay=0.1)
 _FC = Network(input_shape=(7, 7, 2048), classes=200, dropout=(0.7,),
               blocks=(Flatten(), Dense(units=1024), Dense(units=512), Dropout()))  # fmt: skip
 

@@ -56,6 +56,11 @@ class Backbone:
             raise WeightsError(_broken(path, self.title, error)) from None
         return model
 
+    def deployed(self) -> Path:
+        """The compact file that ships, where there is one, else the source."""
+        path = shipped(self.name)
+        return path if path.is_file() else self.source()
+
     def key(self, file: Path | None = None) -> str:
         """Name and checksum of the weights: what features depend on besides the pictures."""
         return f"{self.name}-{sha256(file or self.source())[:12]}"

@@ -16,6 +16,7 @@ import numpy as np
 from training import data
 from training.birds import features
 from training.birds.backbones import SIZE, Backbone, WeightsError, get
+from training.birds.species import written
 
 if TYPE_CHECKING:
     from training.data import Dataset
