@@ -214,7 +214,10 @@ def fit(
     if queue and run_dir is not None:
         raise Misuse("The queue makes its own run directories: --queue and --run-dir exclude each other.")
     tree = commands.enqueue(asked) if queue and asked else commands.fit(asked, run_dir, resume, as_json)
-    _answer(as_json, tree, lambda: console.outcome(tree))
+    if as_json or tree["state"] != "failed":
+        _answer(as_json, tree, lambda: console.outcome(tree))
+    if tree["state"] == "failed":
+        raise RunError(tree["message"])
     if tree["state"] not in ("finished", "queued", "running"):
         raise typer.Exit(1)
 
@@ -281,7 +284,9 @@ def evaluate(
 
     if data_name is not None:
         _known(data_name)
-    found = measure(_trained(model), data_name)
+    run = _trained(model)
+    with console.quiet():
+        found = measure(run, data_name)
     _answer(as_json, found, lambda: console.tested(found))
 
 
@@ -295,7 +300,9 @@ def predict(
     """Say what is on pictures, with calibrated probabilities."""
     from training import commands
 
-    tree = commands.predict(_trained(model), images, top)
+    run = _trained(model)
+    with console.quiet():
+        tree = commands.predict(run, images, top)
     _answer(as_json, tree, lambda: console.predictions(tree))
 
 
@@ -304,7 +311,9 @@ def export(model: Trained, file: Annotated[Path, typer.Argument(help="The .keras
     """Write a float32 .keras file, which plain Keras opens and which takes pixels from 0 to 255."""
     from training import weights
 
-    weights.export(_trained(model), file)
+    run = _trained(model)
+    with console.quiet():
+        weights.export(run, file)
     print(f"{file} written")
 
 
@@ -321,7 +330,9 @@ def ship(
     """Put a finished run into models/ with compact weights, measured on validation and then on the test."""
     from training.ship import ship as make
 
-    card = make(_trained(run), name, form, card_only)
+    found = _trained(run)
+    with console.quiet():
+        card = make(found, name, form, card_only)
     _answer(as_json, {"model": name, "card": card}, lambda: console.shipped(name, card))
 
 

@@ -19,7 +19,10 @@ def fit(spec: RunSpec | None, directory: Path | None, resume: bool, quiet: bool)
 
     run = _run(spec, directory, resume)
     spec = run.spec()
-    with console.FitProgress(spec.fit.max_epochs, spec.fit.minutes, run.id, quiet) as progress:
+    with (
+        console.quiet(run.file("log.txt")),
+        console.FitProgress(spec.fit.max_epochs, spec.fit.minutes, run.id, quiet) as progress,
+    ):
         fitting.fit(run, resume, progress.show)
     return row(run)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, Self
 
 LOG_SECONDS = 10.0  # between two lines of a download's progress where there is no terminal
@@ -14,6 +17,26 @@ def problem(what: object, code: int) -> int:
     """Say what is wrong, in one line on stderr; returns the exit code."""
     print(" ".join(str(what).split()), file=sys.stderr)
     return code
+
+
+@contextmanager
+def quiet(file: Path | None = None) -> Iterator[None]:
+    """What TensorFlow's libraries say on stderr goes to `file`, or nowhere; Python's own output stays."""
+    kept = os.dup(2)
+    target = os.open(file or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    before = sys.stderr
+    if before is sys.__stderr__:
+        sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1, encoding=before.encoding, errors="backslashreplace")
+    os.dup2(target, 2)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(target)
+        sys.stderr = before
 
 
 def cell(value: Any) -> str:

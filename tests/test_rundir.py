@@ -1,0 +1,134 @@
+"""Run directories: whole at any instant, readable whatever happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import small
+from training import rundir
+from training.rundir import RunDir, RunError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path) -> RunDir:
+    return rundir.create(small.spec())
+
+
+def test_a_run_is_found_by_id_and_by_path(run: RunDir) -> None:
+    assert run.spec() == small.spec()
+    assert run.status()["state"] == "stopped" and run.card() is None and run.history() == []
+    assert rundir.find(run.id).path == rundir.find(str(run.path)).path == run.path
+
+
+def test_runs_made_in_the_same_second_are_apart_and_newest_first(folder: Path) -> None:
+    made = [rundir.create(small.spec(fit__seed=seed)) for seed in range(3)]
+    assert len({run.id for run in made}) == 3
+    assert [run.id for run in rundir.runs()] == [run.id for run in reversed(made)]
+
+
+def test_a_directory_holds_one_run(run: RunDir) -> None:
+    with pytest.raises(RunError, match="already holds a run"):
+        rundir.create(small.spec(), run.path)
+
+
+@pytest.mark.parametrize("name", ["nothing", "../etc", "", "a b", ".hidden", "/"])
+def test_what_is_no_run_is_told_in_a_sentence(folder: Path, name: str) -> None:
+    with pytest.raises(RunError, match="There is no run"):
+        rundir.find(name)
+
+
+def test_a_broken_spec_is_told_in_a_sentence(run: RunDir) -> None:
+    run.file("spec.json").write_text('{"network": 3}')
+    with pytest.raises(RunError, match="is broken"):
+        run.spec()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '"x"', "\x00\xff"])
+def test_a_broken_status_or_card_is_as_none(run: RunDir, text: str) -> None:
+    run.file("status.json").write_text(text)
+    run.file("card.json").write_text(text)
+    assert run.card() is None
+    assert run.status()["state"] in ("stopped", "finished")
+
+
+def test_a_line_that_a_kill_cut_is_not_read(run: RunDir) -> None:
+    run.append_history({"kind": "epoch", "epoch": 1, "step": 8})
+    with run.file("history.jsonl").open("a") as file:
+        file.write('{"kind": "epoch", "epo')
+    assert [line["epoch"] for line in run.history()] == [1]
+
+
+def test_history_goes_back_to_the_checkpoint(run: RunDir) -> None:
+    lines = [("step", 3), ("step", 8), ("epoch", 8), ("step", 12), ("epoch", 16), ("step", 17)]
+    for kind, step in lines:
+        run.append_history({"kind": kind, "step": step})
+    run.truncate_history(16, 8)  # the checkpoint was written at step 16, before that epoch was validated
+    assert [(line["kind"], line["step"]) for line in run.history()] == lines[:4]
+
+
+def test_a_full_disk_leaves_the_old_file(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = run.file("checkpoint.npz")
+    rundir.write_arrays(path, {"a": np.arange(3)})
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match=r"cannot be written: No space left on device"):
+        rundir.write_arrays(path, {"a": np.arange(4)})
+    assert len(rundir.read_arrays(path)["a"]) == 3
+    assert not list(run.path.glob(".checkpoint*")), "a part of the new file was left"
+
+
+def test_arrays_come_back_and_pickles_are_refused(run: RunDir, tmp_path: Path) -> None:
+    arrays = {"conv_1/kernel": np.ones((3, 3, 3, 4), np.float16), "n": np.array(3)}
+    rundir.write_arrays(run.file("a.npz"), arrays)
+    back = rundir.read_arrays(run.file("a.npz"))
+    assert back.keys() == arrays.keys() and back["conv_1/kernel"].dtype == np.float16
+    np.savez(tmp_path / "evil.npz", a=np.array([{"x": 1}], dtype=object))
+    with pytest.raises(RunError, match="is broken"):
+        rundir.read_arrays(tmp_path / "evil.npz")
+    run.file("a.npz").write_bytes(run.file("a.npz").read_bytes()[:-30])
+    with pytest.raises(RunError, match="is broken"):
+        rundir.read_arrays(run.file("a.npz"))
+
+
+def test_a_run_whose_process_is_gone_is_stopped(run: RunDir) -> None:
+    run.write_status(state="running", **rundir.process_identity())
+    assert run.status()["state"] == "running"
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    run.write_status(pid=process.pid)
+    assert run.status()["state"] == "stopped"
+    assert "resume" in run.status()["message"]
+
+
+def test_another_process_with_the_number_of_the_run_s_is_not_the_run_s(run: RunDir) -> None:
+    born = rundir.process_identity()["process_started"]
+    run.write_status(state="running", pid=os.getpid(), process_started=born - 100, heartbeat=time.time())
+    assert run.status()["state"] == "stopped"
+
+
+def test_shipped_models_are_read_like_runs(folder: Path) -> None:
+    place = folder / "models" / "small"
+    place.mkdir(parents=True)
+    (place / "spec.json").write_text(small.spec().to_json())
+    (place / "card.json").write_text(json.dumps({"name": "small"}))
+    (folder / "models" / ".half.partial").mkdir()
+    (folder / "models" / ".half.partial" / "card.json").write_text("{}")
+    assert [model.id for model in rundir.models()] == ["small"]
+    assert rundir.find("small").status()["state"] == "finished"
