@@ -69,7 +69,17 @@ def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset
         raise data.DataError(str(error)) from None
     return replace(
         pictures,
+        class_names=tuple(map(written, pictures.class_names)) if pictures.name == "birds" else pictures.class_names,
         images=np.concatenate(views),
         labels=np.tile(pictures.labels, len(views)),
         validation_images=validation,
     )
+
+
+def card_fields(spec: RunSpec) -> dict[str, Any]:
+    """What the card of a head says beside what every card does."""
+    backbone = get(spec.data.backbone or "")
+    return {
+        "picture_size": data.info(spec.data.name).picture_size[0],
+        "backbone": {"name": backbone.name, "title": backbone.title, "origin": backbone.origin, "key": backbone.key()},
+    }

@@ -38,7 +38,7 @@ class Extractor:
 
     def maps(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, rows, columns, channels) of uint8 (n, size, size, 3), at most `BATCH` pictures."""
-        key = hashlib.sha256(np.ascontiguousarray(pixels)).digest()
+        key = hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
         if key not in self._kept:
             self._kept[key] = self._forward(pixels).numpy()
             while len(self._kept) > KEPT_MAPS:

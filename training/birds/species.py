@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 _PEOPLE = (
     "Anna", "Baird", "Bewick", "Brandt", "Brewer", "Clark", "Harris", "Heermann", "Henslow", "Le Conte", "Lincoln",
     "Nelson", "Scott", "Swainson", "Wilson",
@@ -26,6 +28,6 @@ def written(name: str) -> str:
         plain = f"{person}'s{plain.removeprefix(person)}"
     words = plain.split()  # a word in small letters belongs to the one before: "Black footed"
     text = words[0]
-    for before, word in zip(words, words[1:], strict=False):
+    for before, word in pairwise(words):
         text += ("-" if word.islower() or before == "and" else " ") + word
     return text
