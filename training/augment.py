@@ -81,10 +81,9 @@ def _separable(images: tf.Tensor, vertical: tf.Tensor, horizontal: tf.Tensor) ->
     """Without rotation, bilinear sampling is one matrix from each side."""
     import tensorflow as tf
 
-    batch, height, width, channels = tf.shape(images)[0], *images.shape[1:]
-    lines = tf.matmul(vertical, tf.reshape(images, [batch, height, width * channels]))
-    lines = tf.reshape(lines, [batch * height, width, channels])
-    return tf.einsum("nxw,nhwc->nhxc", horizontal, tf.reshape(lines, [batch, height, width, channels]))
+    _, height, width, channels = images.shape
+    lines = tf.matmul(vertical, tf.reshape(images, [-1, height, width * channels]))
+    return tf.einsum("nxw,nhwc->nhxc", horizontal, tf.reshape(lines, [-1, height, width, channels]))
 
 
 def _bilinear(images: tf.Tensor, y: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.describe import Layer, expand
+from training.layers import BN_EPSILON, BN_MOMENTUM, batch_norm, dropout, moving
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
     from training.spec import Network
-
-BN_MOMENTUM, BN_EPSILON = 0.99, 1e-3  # Keras's own defaults
 
 
 def build(network: Network, seed: int = 0) -> keras.Model:
@@ -101,9 +100,8 @@ def forward(
     """
     import tensorflow as tf
 
-    training = seed is not None
-    moving: dict[str, tf.Tensor] = {}
-    drop = 0
+    statistics: dict[str, tf.Tensor] = {}
+    dropouts = 0
     for index, layer in enumerate(layers):
         match layer.kind:
             case "conv" | "dense":
@@ -113,10 +111,18 @@ def forward(
                     x = tf.matmul(x, weights[f"{layer.name}/kernel"])
                 # In training, batch norm takes a bias away again at once: leaving it out there
                 # is exact (its gradient is 0) and saves two passes over the activations.
-                if not (training and layers[index + 1].kind == "batch_norm"):
+                if seed is None or layers[index + 1].kind != "batch_norm":
                     x = tf.nn.bias_add(x, weights[f"{layer.name}/bias"])
             case "batch_norm":
-                x = _batch_norm(layer, weights, layers[index - 1].name, x, moving if training else None)
+                gamma, beta = weights[f"{layer.name}/gamma"], weights[f"{layer.name}/beta"]
+                names = f"{layer.name}/moving_mean", f"{layer.name}/moving_variance"
+                if seed is None:
+                    scale = gamma * tf.math.rsqrt(weights[names[1]] + BN_EPSILON)
+                    x = x * tf.cast(scale, x.dtype) + tf.cast(beta - weights[names[0]] * scale, x.dtype)
+                    continue
+                x, mean, variance = batch_norm(x, gamma, beta)
+                mean += tf.cast(weights[f"{layers[index - 1].name}/bias"], tf.float32)  # left out above
+                statistics |= {n: moving(weights[n], v) for n, v in zip(names, (mean, variance), strict=True)}
             case "activation":
                 x = getattr(tf.nn, layer.activation)(x)
             case "pool":
@@ -124,52 +130,10 @@ def forward(
                 x = pool(x, layer.size, layer.size, "VALID")
             case "dropout":
                 if seed is not None:
-                    drop += 1
-                    x = _dropout(x, layer.rate, tf.stack([seed[0], seed[1] + drop]))
+                    dropouts += 1
+                    x = dropout(x, layer.rate, tf.stack([seed[0], seed[1] + dropouts]))
             case "flatten":
                 x = tf.reshape(x, [-1, layer.output_shape[0]])
             case "global_pool":
                 x = tf.reduce_mean(x, [1, 2])
-    return tf.cast(x, tf.float32), moving
-
-
-def _batch_norm(
-    layer: Layer, weights: dict[str, tf.Tensor], source: str, x: tf.Tensor, moving: dict[str, tf.Tensor] | None
-) -> tf.Tensor:
-    """Fused batch norm; the new moving statistics go to `moving`, None for inference."""
-    import tensorflow as tf
-
-    names = [f"{layer.name}/{part}" for part in ("gamma", "beta", "moving_mean", "moving_variance")]
-    gamma, beta, mean, variance = (weights[name] for name in names)
-    channels = layer.output_shape[-1]
-    flat = len(layer.output_shape) == 1
-    y = tf.reshape(x, [-1, 1, 1, channels]) if flat else x
-    training = moving is not None
-    y, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=y,
-        scale=gamma,
-        offset=beta,
-        mean=[] if training else mean,
-        variance=[] if training else variance,
-        epsilon=BN_EPSILON,
-        is_training=training,
-    )
-    if moving is not None:
-        count = tf.cast(tf.size(x) // channels, tf.float32)
-        batch_variance *= (count - 1) / count  # the fused operation divides by n - 1, Keras by n
-        batch_mean += tf.cast(weights[f"{source}/bias"], tf.float32)  # the bias that `forward` left out
-        moving[names[2]] = mean * BN_MOMENTUM + batch_mean * (1 - BN_MOMENTUM)
-        moving[names[3]] = variance * BN_MOMENTUM + batch_variance * (1 - BN_MOMENTUM)
-    return tf.reshape(y, tf.shape(x)) if flat else y
-
-
-def _dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Dropout from 16 random bits a value: the rate is met within 1/131072."""
-    import tensorflow as tf
-
-    threshold = round(rate * 65536)
-    shape = tf.shape(x)
-    words = tf.random.stateless_uniform([(tf.size(x) + 1) // 2], seed, None, None, tf.int32)
-    bits = tf.reshape(tf.reshape(tf.bitcast(words, tf.uint16), [-1])[: tf.size(x)], shape)
-    mask = tf.cast(tf.cast(bits, tf.int32) >= threshold, x.dtype)
-    return x * (mask * tf.cast(65536 / (65536 - threshold), x.dtype))
+    return tf.cast(x, tf.float32), statistics

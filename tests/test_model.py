@@ -1,0 +1,119 @@
+"""The engine's arithmetic against plain Keras layers, and the exported model."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+
+from tests.test_describe import networks
+from training import catalogue, model
+from training.describe import expand
+from training.spec import Network
+
+rng = np.random.default_rng(0)
+
+
+def pictures(network: Network, count: int) -> tf.Tensor:
+    return tf.constant(rng.normal(size=(count, *network.input_shape)).astype(np.float32))
+
+
+def shaken(network: Network) -> keras.Model:
+    """A model whose every variable differs from its initial value, biases and averages too."""
+    built = model.build(network)
+    for variable in built.variables:
+        value = variable.numpy()
+        shake = rng.uniform(0.5, 1.5, value.shape) if "variance" in variable.name else rng.normal(0, 0.1, value.shape)
+        variable.assign(value * 0.9 + shake)
+    return built
+
+
+def both_gradients(network: Network, count: int = 8):
+    """Loss, gradients and new averages of one training step: Keras's layers, then ours."""
+    plain, x = shaken(network), pictures(network, count)
+    labels = tf.constant(rng.integers(0, network.classes, count))
+    before = {name: tf.constant(variable) for name, variable in model.variables(plain).items()}
+    trainable = {n: v for n, v in model.variables(plain).items() if v.trainable}
+    with tf.GradientTape() as tape:
+        loss = keras.losses.SparseCategoricalCrossentropy()(labels, plain(x, training=True))
+    first = loss, tape.gradient(loss, trainable), {n: tf.constant(v) for n, v in model.variables(plain).items()}
+    for name, variable in model.variables(plain).items():
+        variable.assign(before[name])
+    with tf.GradientTape() as tape:
+        logits, averages = model.forward(expand(network), model.variables(plain), x, tf.constant([0, 0]))
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+    return first, (loss, tape.gradient(loss, trainable), averages)
+
+
+def close(ours, keras_, least: float = 1e-3) -> None:
+    """Equal within float32's rounding, summed over a deep network: 0.5 % of the tensor's length."""
+    ours, keras_ = np.array(ours, dtype=np.float64), np.array(keras_, dtype=np.float64)
+    assert np.linalg.norm(ours - keras_) <= 5e-3 * np.linalg.norm(keras_) + least
+
+
+def check_step(network: Network) -> None:
+    (loss, gradients, variables), (our_loss, our_gradients, our_averages) = both_gradients(network)
+    np.testing.assert_allclose(our_loss, loss, rtol=1e-5)
+    for name, gradient in gradients.items():
+        ours = our_gradients[name]
+        if ours is None:  # a bias before batch norm: Keras's gradient is rounding error
+            ours = tf.zeros_like(gradient)
+        close(ours, gradient)
+    moved = {name for name in variables if "moving" in name}
+    assert set(our_averages) == moved
+    for name in moved:
+        close(our_averages[name], variables[name])
+
+
+@pytest.mark.parametrize("name", ["basenet", "basenet-bn", "basenet-3x3", "basenet-avgpool", "final-bottleneck"])
+def test_a_training_step_equals_keras_layers(name):
+    check_step(catalogue.variant(name).spec.network.model_copy(update={"dropout": ()}))
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu", "gelu", "silu", "tanh"])
+def test_every_activation(activation):
+    blocks = [{"kind": "conv", "filters": 16}, {"kind": "global_pool"}, {"kind": "dense", "units": 5}]
+    check_step(Network(input_shape=(6, 7, 3), blocks=blocks, activation=activation, batch_norm="convolutions"))
+
+
+@settings(max_examples=15, deadline=None)
+@given(networks())
+def test_inference_equals_keras_on_random_networks(network):
+    plain, x = shaken(network), pictures(network, 4)
+    logits, averages = model.forward(expand(network), model.variables(plain), x)
+    assert not averages
+    np.testing.assert_allclose(tf.nn.softmax(logits), plain(x), rtol=2e-3, atol=1e-4)
+
+
+def test_dropout_keeps_the_rate_and_the_mean():
+    from training.layers import dropout
+
+    x = tf.ones([64, 40, 50])
+    for rate in (0.1, 0.35, 0.7):
+        y = dropout(x, rate, tf.constant([3, 4])).numpy()
+        kept = y > 0
+        assert abs(kept.mean() - (1 - rate)) < 0.005  # 128,000 values: six deviations are 0.008
+        np.testing.assert_allclose(y[kept], 1 / (1 - rate), rtol=1e-4)
+        assert abs(np.corrcoef(kept.reshape(64, -1)[:, :-1].ravel(), kept.reshape(64, -1)[:, 1:].ravel())[0, 1]) < 0.02
+    same = dropout(x, 0.5, tf.constant([3, 4])).numpy() == dropout(x, 0.5, tf.constant([3, 4])).numpy()
+    assert same.all()
+    other = dropout(x, 0.5, tf.constant([3, 4])).numpy() == dropout(x, 0.5, tf.constant([3, 5])).numpy()
+    assert abs(other.mean() - 0.5) < 0.01
+
+
+def test_the_seed_decides_the_weights():
+    network = catalogue.variant("basenet").spec.network
+    first, again, other = (model.build(network, seed).get_weights()[0] for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("mean, std", [([0.0] * 3, [255.0] * 3), ([120.0, 110.0, 100.0], [60.0, 61.0, 62.0])])
+def test_the_exported_model_takes_pixels_and_plain_keras_opens_it(tmp_path, mean, std):
+    network = catalogue.variant("basenet-bn").spec.network
+    trained = shaken(network)
+    pixels = rng.integers(0, 256, (5, 32, 32, 3)).astype(np.float32)
+    model.exportable(network, trained, np.array(mean), np.array(std)).save(tmp_path / "model.keras")
+    opened = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    wanted = trained((pixels - np.array(mean, np.float32)) / np.array(std, np.float32))
+    np.testing.assert_allclose(opened(pixels), wanted, atol=1e-5)
