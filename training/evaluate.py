@@ -16,13 +16,19 @@ from training.rundir import RunDir, RunError
 
 
 def figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Mean cross-entropy in nats (six digits), accuracy and count for logits (n, classes) and labels (n,)."""
-    labels = np.asarray(labels)
-    return {
+    """Mean cross-entropy in nats (six digits), accuracy and count for logits (n, classes) and labels (n,).
+
+    With 100 classes or more also "top5": how often the right class is among the five likeliest.
+    """
+    labels, logits = np.asarray(labels), np.asarray(logits)
+    found = {
         "loss": round(cross_entropy(logits, labels), 6),
-        "accuracy": float((np.asarray(logits).argmax(1) == labels).mean()),
+        "accuracy": float((logits.argmax(1) == labels).mean()),
         "pictures": len(labels),
     }
+    if logits.shape[1] >= 100:
+        found["top5"] = float(((logits > logits[np.arange(len(labels)), labels, None]).sum(1) < 5).mean())
+    return found
 
 
 def evaluate(run: RunDir, data: str | None = None) -> dict[str, Any]:

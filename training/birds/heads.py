@@ -9,6 +9,7 @@ of the pictures, so that an epoch covers both.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
     from training.spec import RunSpec
 
 
-def feature_model(backbone: Backbone, pooled: bool) -> Any:
+def feature_model(backbone: Backbone, pooled: bool, file: Path | None = None) -> Any:
     """The backbone with its weights: RGB pixels 0-255, float32 (n, any size, same, 3), to features.
 
     Pictures of another size are brought to 224x224 (bicubic).  `pooled`: (n, channels), the
     mean over the map, else (n, 7, 7, channels).
     """
-    model = features.pooled(backbone.load()) if pooled else backbone.load()
+    model = features.pooled(backbone.load(file)) if pooled else backbone.load(file)
     return lambda pixels: model(backbone.preprocess(enlarged(pixels)), training=False)
 
 
@@ -42,14 +43,19 @@ def enlarged(pixels: Any) -> Any:
     return tf.clip_by_value(tf.image.resize(pixels, (SIZE, SIZE), "bicubic"), 0.0, 255.0)
 
 
-def extract(backbone: Backbone, pictures: np.ndarray, pooled: bool, mirror: bool = False,
+def extract(backbone: Backbone, pictures: np.ndarray, pooled: bool, mirror: bool = False, file: Path | None = None,
             progress: features.Progress | None = None) -> np.ndarray:  # fmt: skip
-    """Features of uint8 `pictures`, from the store or computed now; float16, memory-mapped."""
-    key = f"{backbone.key()}-{'pooled' if pooled else 'map'}"
+    """Features of uint8 `pictures`, from the store or computed now; float16, memory-mapped.
+
+    The backbone's weights come from `file`, else from its own source.
+    """
+    key = f"{backbone.key(file)}-{'pooled' if pooled else 'map'}"
     shape = backbone.feature_shape[-1:] if pooled else backbone.feature_shape
-    return features.extract(
-        pictures, lambda: feature_model(backbone, pooled), shape, key, mirror=mirror, progress=progress
-    )
+
+    def make() -> Any:
+        return feature_model(backbone, pooled, file)
+
+    return features.extract(pictures, make, shape, key, mirror=mirror, progress=progress)
 
 
 def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset:
@@ -61,15 +67,18 @@ def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset
     backbone, pooled = get(spec.data.backbone or ""), len(spec.network.input_shape) == 1
     try:
         views = [
-            extract(backbone, pictures.images, pooled, mirror, progress)
+            extract(backbone, pictures.images, pooled, mirror, progress=progress)
             for mirror in ((False, True) if spec.data.augmentation.horizontal_flip else (False,))
         ]
         validation = extract(backbone, pictures.validation_images, pooled, progress=progress)
     except WeightsError as error:
         raise data.DataError(str(error)) from None
+    birds = pictures.name == "birds"
+    cut = ", about three in ten with a black border" if birds and "cut" in pictures.origin else ""
     return replace(
         pictures,
-        class_names=tuple(map(written, pictures.class_names)) if pictures.name == "birds" else pictures.class_names,
+        origin=pictures.origin + cut,
+        class_names=tuple(map(written, pictures.class_names)) if birds else pictures.class_names,
         images=np.concatenate(views),
         labels=np.tile(pictures.labels, len(views)),
         validation_images=validation,

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from training import calibration, explain, weights
-from training.birds import backbones
-from training.birds.heads import enlarged
+from training.birds import backbones, heads
 from training.rundir import RunDir, RunError
 from training.unlike import Unlike
 
@@ -31,7 +30,7 @@ class Extractor:
 
         self.shape = backbone.feature_shape
         self._forward = tf.function(
-            lambda pixels: model(backbone.preprocess(enlarged(tf.cast(pixels, tf.float32))), training=False),
+            lambda pixels: model(backbone.preprocess(heads.enlarged(tf.cast(pixels, tf.float32))), training=False),
             reduce_retracing=True,
         )
         self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
@@ -67,6 +66,7 @@ class BirdNetwork:
         self._head = keras.Model(model.input, model.get_layer("output").output)
         self._pooled = len(spec.network.input_shape) == 1
         name = spec.data.backbone or ""
+        self._frozen = "" if spec.fit.fine_tune else name
         if spec.fit.fine_tune:  # its own copy of the backbone, in the same file
             backbone = backbones.get(name)
             trained = backbone.build()
@@ -82,11 +82,18 @@ class BirdNetwork:
         """Logits of maps, both tensors."""
         import tensorflow as tf
 
-        features = tf.reduce_mean(maps, (1, 2)) if self._pooled else maps
+        return self._head_logits(tf.reduce_mean(maps, (1, 2)) if self._pooled else maps)
+
+    def _head_logits(self, features: Any) -> Any:
         return self._head((features - self._mean) / self._std, training=False)
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, classes) for uint8 (n, size, size, 3)."""
+        if self._frozen and len(pixels) > BATCH:  # a data set: its features are kept
+            backbone = backbones.get(self._frozen)
+            stored = heads.extract(backbone, pixels, self._pooled, file=backbone.deployed())
+            parts = [self._head_logits(stored[i : i + 512]) for i in range(0, len(pixels), 512)]
+            return np.concatenate([part.numpy() for part in parts])
         parts = [
             self._logits(self._extractor.maps(pixels[i : i + BATCH])).numpy() for i in range(0, len(pixels), BATCH)
         ]
