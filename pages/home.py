@@ -43,7 +43,7 @@ def next_clicks(ready: list[data.DataInfo], models: int) -> None:
     if _exists("train"):
         where = f"on {best.title}" if best else "on pictures drawn by the program"
         ways.append(
-            ("train", "Train for a minute", ":material/play_circle:", {"from": "basenet-norm-aug"},
+            ("train", "Train for a minute", ":material/play_circle:", {"from": "basenet"},
              f"BaseNet {where}: an epoch takes about {text.duration(seconds)} here, with live curves.")
         )  # fmt: skip
     if models and _exists("classify"):

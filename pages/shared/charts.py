@@ -24,6 +24,7 @@ def show(spec: dict[str, Any], key: str | None = None, alt: str | None = None) -
     spec = {"autosize": {"type": "fit", "contains": "padding"}, **spec}
     if present.is_on():
         big = {"labelFontSize": 20, "titleFontSize": 22}
+        spec["height"] = round(1.3 * spec.get("height", 300))
         spec["config"] = {**spec.get("config", {}), "axis": big, "legend": big, "title": {"fontSize": 24}}
     st.vega_lite_chart(spec=spec, width="stretch", key=key, alt=alt)
 
@@ -184,7 +185,7 @@ def depth(network: Network, reference: tuple[str, Network] | None = None, height
     behind = _depth(reference[1], reference[0]) if reference else []
     top = max(row["value"] for row in [*values, *behind])
     domain, colors = ["channels", "spatial size"], [style.LAYER["conv"], style.LAYER["pool"]]
-    legend = {"orient": "top", "title": None}
+    legend = {"orient": "top", "title": None, "symbolType": "stroke", "symbolStrokeWidth": 3}
     both = ["this design", *([reference[0]] if reference else [])]
 
     def by_design(here: float, there: float) -> dict[str, Any]:

@@ -22,7 +22,7 @@ WIDTH, TOP, TALL, BOTTOM = 1000, 56, 176, 72  # the row: space above, the input'
 ROW = 27  # a line of the list
 
 CSS = """
-.network {container-type: inline-size; line-height: 1.2;}
+.network {container-type: inline-size; line-height: 1.2; padding-bottom: .8rem;}
 .network svg {display: block; width: 100%; height: auto; overflow: visible; font-family: inherit;}
 .network text {fill: currentColor;}
 .network .quiet {opacity: .62;}

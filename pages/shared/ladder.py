@@ -18,7 +18,7 @@ WIDTH, HEIGHT, TOP, BOTTOM = 1000, 360, 34, 96
 REPORT, OURS = style.SERIES[0], style.SERIES[1]
 
 CSS = """
-.ladder {container-type: inline-size; line-height: 1.2;}
+.ladder {container-type: inline-size; line-height: 1.2; padding-bottom: 1.2rem;}
 .ladder svg {display: block; width: 100%; height: auto; overflow: visible; font-family: inherit;}
 .ladder text {fill: currentColor;}
 .ladder .quiet {opacity: .65;}
@@ -52,7 +52,7 @@ def _scale(rows: Sequence[Row]) -> tuple[float, float]:
 
 def _row(rows: Sequence[Row], scale: float) -> str:
     low, high = _scale(rows)
-    step = WIDTH / len(rows)
+    step, names = WIDTH / len(rows), min(scale, 1.25)
     y = lambda value: TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)  # noqa: E731
     parts, path = [], []
     for tenth in range(int(low * 10) + 1, int(high * 10) + 1):
@@ -78,8 +78,8 @@ def _row(rows: Sequence[Row], scale: float) -> str:
             marks.append(
                 f'<path d="M{x:.1f} {place - 7:.1f}l7 7l-7 7l-7 -7z" fill="{OURS}" stroke="Canvas" stroke-width="1"/>'
             )
-        for number, words in enumerate(wrap(row.title, max(9, int(step / (8 * scale))))[:3]):
-            marks.append(_text(x, HEIGHT - BOTTOM + 34 + 17 * scale * number, words, 14 * scale, "500"))
+        for number, words in enumerate(wrap(row.title, max(9, int(step / (7.4 * names))))[:3]):
+            marks.append(_text(x, HEIGHT - BOTTOM + 34 + 17 * names * number, words, 14 * names, "500"))
         marks.append("</g>")
     line = (
         f'<path d="M{" L".join(path)}" fill="none" stroke="{REPORT}" stroke-width="2" opacity=".45"/>' if path else ""
