@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -54,11 +54,13 @@ def pick(choices: list[Choice]) -> list[Choice]:
 
 
 def _best(choices: list[Choice]) -> list[str]:
-    """For each data set the best shipped model, or where none is shipped, the best run."""
+    """For each data set of photographs the best shipped model, or where none is shipped, the best run;
+    models of drawn pictures where there are no others."""
     first: dict[str, str] = {}
     for choice in choices:  # the best come first
         first.setdefault(choice.data, choice.id)
-    return list(first.values())[:3]
+    photographs = [name for source, name in first.items() if source != "drawn"]
+    return (photographs or list(first.values()))[:3]
 
 
 def _why_not(name: str) -> str:
@@ -76,7 +78,11 @@ def title(choice: Choice) -> str:
     if choice.shipped:
         return controls.title(choice.spec)
     changed = ", changed" if controls.changes(choice.spec) else ""
-    return f"{choice.spec.name}{changed}, {time.strftime('%d %b %H:%M', time.localtime(choice.changed))}"
+    try:
+        when = f"{datetime.fromisoformat(choice.finished).astimezone():%d %b %H:%M}"
+    except ValueError:
+        when = choice.id
+    return f"{choice.spec.name}{changed}, {when}"
 
 
 def facts(choice: Choice) -> str:
@@ -98,7 +104,9 @@ def panel(choice: Choice, item: Item, pixels: np.ndarray, answer: Answer | None,
         return pictures.seen(pixels)
     top = answer.top()
     rows = [(choice.class_names[index], float(answer.probabilities[index])) for index in top]
-    return pictures.seen(pixels, heat, rows[0][0]) + pictures.bars(rows) + unlike(choice, answer.flag)
+    return (
+        unlike(choice, answer.flag) + pictures.bars(rows, bool(answer.flag)) + pictures.seen(pixels, heat, rows[0][0])
+    )
 
 
 def unlike(choice: Choice, flag: str | None) -> str:

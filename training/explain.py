@@ -39,11 +39,13 @@ def occlusion(logits: Logits, pixels: np.ndarray, index: int, fill: np.ndarray) 
     for picture, (y, x) in zip(covered[1:], places, strict=True):
         picture[y : y + window, x : x + window] = fill
     scores = logits(covered)[:, index]
-    heat, count = np.zeros((size, size)), np.zeros((size, size))
+    bell = np.hanning(window + 2)[1:-1]
+    weight = np.outer(bell, bell)  # most for the middle of a square, so that the map is smooth
+    heat, total = np.zeros((size, size)), np.zeros((size, size))
     for lost, (y, x) in zip(scores[0] - scores[1:], places, strict=True):
-        heat[y : y + window, x : x + window] += lost
-        count[y : y + window, x : x + window] += 1
-    return _scaled(np.maximum(heat / count, 0))
+        heat[y : y + window, x : x + window] += lost * weight
+        total[y : y + window, x : x + window] += weight
+    return _scaled(np.maximum(heat / total, 0))
 
 
 def deletion(

@@ -39,6 +39,7 @@ class Choice:
     validation_accuracy: float | None
     test_accuracy: float | None
     calibration: dict[str, Any] | None
+    finished: str  # "2026-11-24T22:04:05Z", or empty
     changed: float  # when its weights or its card last changed, Unix seconds
 
 
@@ -60,7 +61,7 @@ def _choice(run: RunDir, shipped: bool) -> Choice | None:
             run.id, spec, shipped, pictures["name"], pictures["title"], pictures["origin"], class_names(card),
             card.get("picture_size") or spec.network.input_shape[0],
             (figures["validation"] or {}).get("accuracy"), (figures["test"] or {}).get("accuracy"),
-            card.get("calibration"), _changed(run),
+            card.get("calibration"), card.get("finished", ""), _changed(run),
         )  # fmt: skip
     except (RunError, KeyError, TypeError):
         return None  # a card of another version, or a broken one: not a model that can be picked

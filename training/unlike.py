@@ -89,11 +89,12 @@ def energy(logits: np.ndarray) -> np.ndarray:
 
 
 def statistics(pixels: np.ndarray) -> np.ndarray:
-    """Colours and textures of uint8 (n, size, size, 3) pictures, float64 (n, d); d is 18 for 32x32.
+    """Colours and textures of uint8 (n, size, size, 3) pictures, float64 (n, d); d is 17 for 32x32.
 
     The means and log deviations of brightness and two colour axes; then on each level of a
-    Haar pyramid the log energy of the brightness's edges, that of the colours', and how
-    sparse the edges are (drawings have few and sharp ones).
+    Haar pyramid the log energy of the brightness's edges, how sparse they are (drawings have
+    few and sharp ones), and the log energy of the colours' edges.  The finest colours are left
+    out: JPEG removes them, and whether a picture was once a JPEG says nothing of what it shows.
     """
     return np.concatenate([_statistics(pixels[i : i + 500]) for i in range(0, len(pixels), 500)])
 
@@ -102,6 +103,7 @@ def _statistics(pixels: np.ndarray) -> np.ndarray:
     red, green, blue = np.moveaxis(pixels.astype(np.float32) / 255, -1, 0)
     y = np.stack([(red + green + blue) / 3, (red - blue) / 2, (2 * green - red - blue) / 4], -1)
     found = [y.mean((1, 2)), _log(y.std((1, 2)))]
+    finest = True
     while y.shape[1] >= 4:
         even = y.shape[1] // 2 * 2
         a, b = y[:, :even:2, :even:2], y[:, 1:even:2, :even:2]
@@ -109,12 +111,10 @@ def _statistics(pixels: np.ndarray) -> np.ndarray:
         edges = np.stack([a + b - c - d, a - b + c - d, a - b - c + d], 1) / 4
         light, colour = edges[..., 0], edges[..., 1:]
         strength = _log(np.sqrt((light**2).mean((2, 3))).mean(1))
-        found += [
-            strength[:, None],
-            _log(np.sqrt((colour**2).mean((1, 2, 3, 4))))[:, None],
-            (strength - _log(np.abs(light).mean((1, 2, 3))))[:, None],
-        ]
-        y = (a + b + c + d) / 4
+        found += [strength[:, None], (strength - _log(np.abs(light).mean((1, 2, 3))))[:, None]]
+        if not finest:
+            found.append(_log(np.sqrt((colour**2).mean((1, 2, 3, 4))))[:, None])
+        y, finest = (a + b + c + d) / 4, False
     return np.concatenate(found, 1).astype(np.float64)
 
 

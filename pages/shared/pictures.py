@@ -20,9 +20,9 @@ HEAT_SIDE = 256
 CSS = f"""
 .whole {{width: 11rem; image-rendering: pixelated; border-radius: .35rem; display: block;}}
 .note {{font-size: .85rem; opacity: .75; overflow-wrap: anywhere;}}
-.seen {{display: flex; gap: .6rem; flex-wrap: wrap; margin: .1rem 0 .5rem;}}
-.seen figure {{margin: 0; width: 7.2rem;}}
-.seen img {{width: 7.2rem; height: 7.2rem; border-radius: .35rem; display: block;}}
+.seen {{display: flex; gap: .6rem; margin: .7rem 0 0;}}
+.seen figure {{margin: 0; width: calc(50% - .3rem); max-width: 9rem;}}
+.seen img {{width: 100%; aspect-ratio: 1; border-radius: .35rem; display: block;}}
 .seen .pixels {{image-rendering: pixelated;}}
 .seen figcaption {{font-size: .78rem; opacity: .75; line-height: 1.2; margin-top: .2rem;}}
 .tops {{list-style: none; margin: 0 !important; padding: 0 !important;}}
@@ -32,6 +32,7 @@ CSS = f"""
 .tops li i {{position: absolute; inset: 0 auto 0 0; background: color-mix(in srgb, {style.VALIDATION} 42%, transparent);}}
 .tops li span {{position: relative;}}
 .tops li:first-child {{font-weight: 650;}}
+.tops.doubtful {{opacity: .55;}}
 .tops .value {{font-variant-numeric: tabular-nums; white-space: nowrap;}}
 .unlike {{border-left: .25rem solid {style.TRAINING}; padding: .1rem .6rem; margin: .5rem 0 .2rem; font-size: .9rem; line-height: 1.3;}}
 [class*="st-key-samples"] button {{height: auto; padding: .3rem .6rem .3rem .3rem; border-radius: .6rem;}}
@@ -62,11 +63,9 @@ def note(text: str) -> None:
 def seen(pixels: np.ndarray, heat_over: str = "", spoke_for: str = "") -> str:
     """HTML: the pixels a network saw and, where there is one, the picture with its heat."""
     size = pixels.shape[0]
-    figures = [
-        _figure(address(pixels), f"What the network saw: {size} × {size} pixels", "pixels" if size <= 64 else "")
-    ]
+    figures = [_figure(address(pixels), f"What it saw: {size} × {size} pixels", "pixels" if size <= 64 else "")]
     if heat_over:
-        figures.append(_figure(heat_over, f"Orange spoke for “{spoke_for}”"))
+        figures.append(_figure(heat_over, f"Orange spoke for {spoke_for}"))
     return f'<div class="seen">{"".join(figures)}</div>'
 
 
@@ -75,14 +74,14 @@ def _figure(source: str, caption: str, kind: str = "") -> str:
     return f'<figure><img class="{kind}" src="{source}" alt="{text}"/><figcaption>{text}</figcaption></figure>'
 
 
-def bars(rows: Sequence[tuple[str, float]]) -> str:
-    """HTML: names with probabilities as bars."""
+def bars(rows: Sequence[tuple[str, float]], doubtful: bool = False) -> str:
+    """HTML: names with probabilities as bars, pale where they are `doubtful`."""
     items = (
         f'<li><i style="width:{100 * share:.1f}%"></i><span>{escape(name)}</span>'
         f'<span class="value">{100 * share:.1f} %</span></li>'
         for name, share in rows
     )
-    return f'<ol class="tops">{"".join(items)}</ol>'
+    return f'<ol class="tops{" doubtful" if doubtful else ""}">{"".join(items)}</ol>'
 
 
 def heated(pixels: np.ndarray, heat: np.ndarray) -> str:
@@ -90,7 +89,7 @@ def heated(pixels: np.ndarray, heat: np.ndarray) -> str:
     side = HEAT_SIDE
     base = resize(pixels, side).mean(-1, keepdims=True) * 0.75 + 40  # grey, so that no colour is taken for heat
     smooth = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC))
-    share = np.clip(smooth, 0, 1)[..., None] * 0.85
+    share = np.clip(smooth, 0, 1)[..., None] ** 1.3 * 0.9
     colour = np.array([255, 120, 0])
     return address((base * (1 - share) + colour * share).clip(0, 255).astype(np.uint8), "JPEG")
 
@@ -109,9 +108,10 @@ def frame(pixels: np.ndarray, key: str, alt: str) -> Crop:
         "width": across,
         "height": down,
         "padding": 0,
+        "autosize": {"type": "none"},
         "config": {"view": {"stroke": None}},
         "data": {"values": [{"x": 0.5, "y": 0.5, "url": _thumbnail(key, pixels)}]},
-        "mark": {"type": "image", "width": across, "height": down},
+        "mark": {"type": "image", "width": {"expr": "width"}, "height": {"expr": "height"}, "aspect": False},
         "encoding": {
             "url": {"field": "url", "type": "nominal"},
             "x": {"field": "x", "type": "quantitative", "scale": {"domain": [0, 1]}, "axis": None},
