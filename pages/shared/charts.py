@@ -23,8 +23,8 @@ def show(spec: dict[str, Any], key: str | None = None, alt: str | None = None) -
     """Draw a Vega-Lite spec across the width of its container; larger type in present mode."""
     spec = {"autosize": {"type": "fit", "contains": "padding"}, **spec}
     if present.is_on():
-        big = {"labelFontSize": 20, "titleFontSize": 22}
-        spec["height"] = round(1.3 * spec.get("height", 300))
+        big = {"labelFontSize": 24, "titleFontSize": 24}
+        spec["height"] = round(1.4 * spec.get("height", 300))
         spec["config"] = {**spec.get("config", {}), "axis": big, "legend": big, "title": {"fontSize": 24}}
     st.vega_lite_chart(spec=spec, width="stretch", key=key, alt=alt)
 
