@@ -169,24 +169,24 @@ def _costs_alike(a: RunSpec, b: RunSpec) -> bool:
 def _observations(runs: Path) -> tuple[Observation, ...]:
     """The latest trainings under `runs`, at most 20."""
     try:
-        files = [(entry.stat().st_mtime, entry) for entry in runs.glob("*/history.jsonl")]
+        files = [(entry.stat().st_mtime, entry) for entry in runs.glob("*/card.json")]
     except OSError:
         return ()
     latest = sorted(files, key=lambda item: item[0], reverse=True)[:20]
-    found = (_observe(file, modified) for modified, file in latest)
+    found = (_observe(card, modified) for modified, card in latest)
     return tuple(observation for observation in found if observation)
 
 
 @lru_cache(maxsize=256)
-def _observe(file: Path, modified: float) -> Observation | None:
-    """What a run's history says; `modified` makes a grown file be read again."""
+def _observe(card: Path, modified: float) -> Observation | None:
+    """What a training that came to its end says; `modified` makes a card that changed be read again."""
     try:
-        spec = parse((file.parent / "spec.json").read_bytes())
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        pictures = json.loads(card.read_bytes())["data"]["train"]
+        spec = parse((card.parent / "spec.json").read_bytes())
+        lines = [json.loads(line) for line in (card.parent / "history.jsonl").read_text().splitlines()]
         epochs = [float(line["seconds"]) for line in lines if line.get("kind") == "epoch"]
-        pictures = json.loads((file.parent / "card.json").read_bytes())["data"]["train"]
     except (OSError, ValueError, KeyError, TypeError, SpecError):
-        return None  # still running, or cut off in the middle of a line
+        return None  # not a run directory of ours, or a damaged one
     if not epochs:
         return None
     step, picture = _model(spec, machine())
