@@ -152,16 +152,33 @@ def _start(spec: RunSpec) -> None:
 
 
 def show(run: RunDir) -> None:
-    """The page of one run, in whatever state it is."""
-    spec, state = run.spec(), run.status()["state"]
+    """The page of one run, in whatever state it is; it polls while there is something to wait for."""
+    seen = _now(run)
+    polls = SECONDS_BETWEEN_REDRAWS if seen[0] in ACTIVE or seen[1] else None
+    st.fragment(body, run_every=polls)(run, seen)
+    others(run)
+
+
+def _now(run: RunDir) -> tuple[str, bool]:
+    """(the run's state, whether it is being measured): what decides what the page holds."""
+    return run.status()["state"], measure.under_way(run.path)
+
+
+def body(run: RunDir, seen: tuple[str, bool]) -> None:
+    """All of one run, redrawn alone while it goes on.  Once its state is another, the whole page is, and polling ends."""
+    if _now(run) != seen:
+        st.rerun()
+    state, busy = seen
+    spec, status, history = run.spec(), run.status(), run.history()
     st.subheader(controls.title(spec, limit=10), anchor=False)
     st.caption(_facts(spec))
-    st.fragment(live, run_every=SECONDS_BETWEEN_REDRAWS if state in ACTIVE else None)(run, state)
+    progress(status, spec)
+    if history or state == "running":  # an empty chart at first, so that nothing jumps
+        curves.one(history)
+        figures_of(history)
     buttons(run, spec, state)
     if state == "finished":
-        busy = measure.under_way(run.path)
-        st.fragment(test_figures, run_every=SECONDS_BETWEEN_REDRAWS if busy else None)(run, spec, busy)
-    others(run)
+        test_figures(run, spec, busy)
 
 
 def _facts(spec: RunSpec) -> str:
@@ -169,18 +186,6 @@ def _facts(spec: RunSpec) -> str:
     end = f"at most {text.duration(60 * fit.minutes)}" if fit.minutes else text.plural(fit.max_epochs, "epoch")
     stopping = f", early stopping after {fit.early_stopping.patience} epochs without gain" if fit.early_stopping else ""
     return f"{data.info(spec.data.name).title} · {end}{stopping} · seed {fit.seed}"
-
-
-def live(run: RunDir, state: str) -> None:
-    """What changes while a run goes on: state, progress, curves.  Redraws the whole page once the state changes."""
-    status = run.status()
-    if status["state"] != state:
-        st.rerun()
-    history = run.history()
-    progress(status, run.spec())
-    if history or status["state"] == "running":  # an empty chart at first, so that nothing jumps
-        curves.one(history)
-        figures_of(history)
 
 
 def progress(status: dict[str, Any], spec: RunSpec) -> None:
@@ -236,20 +241,19 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if state in ACTIVE:
-            st.button("Stop", icon=":material/stop:", on_click=_do, args=(launcher.stop, run, ACTIVE))
-        if state in ("stopped", "failed"):
-            st.button("Resume", type="primary", icon=":material/play_arrow:", on_click=_do,
-                      args=(launcher.resume, run, ("stopped", "failed")))  # fmt: skip
-        if state not in ACTIVE:
-            controls.link(
-                "compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:"
-            )
-            st.button("Train this design again", type="tertiary", icon=":material/replay:", on_click=_visit,
-                      args=(toggles.to_query(spec),))  # fmt: skip
-            controls.link("design", "Change the design", toggles.to_query(spec), icon=":material/architecture:")
-            with st.popover("Delete", icon=":material/delete:"):
-                st.markdown("The run, its curves and its weights are deleted for good.")
-                st.button("Delete for good", type="primary", on_click=_delete, args=(run,))
+            if st.button("Stop", icon=":material/stop:"):
+                _do(launcher.stop, run, ACTIVE)
+            return
+        if state != "finished" and st.button("Resume", type="primary", icon=":material/play_arrow:"):
+            _do(launcher.resume, run, ("stopped", "failed"))
+        controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
+        if st.button("Train this design again", type="tertiary", icon=":material/replay:"):
+            _visit(toggles.to_query(spec))
+        controls.link("design", "Change the design", toggles.to_query(spec), icon=":material/architecture:")
+        with st.popover("Delete", icon=":material/delete:"):
+            st.markdown("The run, its curves and its weights are deleted for good.")
+            if st.button("Delete for good", type="primary"):
+                _do(launcher.delete, run, (state,))
     if problem := st.session_state.pop(_PROBLEM, ""):
         st.error(problem, icon=":material/error:")
 
@@ -263,31 +267,25 @@ def beside(run: RunDir, spec: RunSpec) -> list[str]:
 def _visit(query: dict[str, str]) -> None:
     """Show another state of this page: its address is all there is to it."""
     st.query_params.from_dict(present.query(query))
+    st.rerun()
 
 
 def _do(action: Callable[[RunDir], object], run: RunDir, states: tuple[str, ...]) -> None:
-    """Stop or resume a run, once: a click that comes after the state has changed does nothing."""
+    """Act on a run, once: a click that comes after the state has changed does nothing."""
     try:
         if run.status()["state"] in states:
             action(run)
     except (RunError, OSError) as error:
         st.session_state[_PROBLEM] = str(error)
-
-
-def _delete(run: RunDir) -> None:
-    try:
-        launcher.delete(run)
-    except (RunError, OSError) as error:
-        st.session_state[_PROBLEM] = str(error)
-        return
-    del st.query_params["run"]
-    st.toast("The run is deleted.", icon=":material/delete:")
+    else:
+        if action is launcher.delete:
+            st.toast("The run is deleted.", icon=":material/delete:")
+            _visit({})
+    st.rerun()
 
 
 def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
     """The test figures beside the report's and what differs, or the button that takes them, once."""
-    if measure.under_way(run.path) != busy:
-        st.rerun()
     st.subheader("On the test pictures", anchor=False)
     card = run.card() or {}
     measured = (card.get("figures") or {}).get("test")
@@ -338,8 +336,8 @@ def _links(rows: list[tuple[RunDir, RunSpec, dict[str, Any]]]) -> None:
     for run, spec, status in rows:
         when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
         label = f"{controls.title(spec)} · {spec.data.name} · {when} · {status['state']}"
-        st.button(label, key=f"run-{run.id}", type="tertiary", icon=ICONS[status["state"]], on_click=_visit,
-                  args=({"run": run.id},))  # fmt: skip
+        if st.button(label, key=f"run-{run.id}", type="tertiary", icon=ICONS[status["state"]]):
+            _visit({"run": run.id})
 
 
 def own_run(name: str) -> RunDir:
