@@ -218,7 +218,8 @@ class Drawn:
         """Draw them all ahead of the first use."""
         for part, count in self.counts.items():
             self._all(part)
-            progress(f"Drawing the {part} pictures", count, count)
+            size = count * SIZE * SIZE * 3
+            progress(f"Drawing the {part} pictures", size, size)
 
 
 DRAWN = Drawn()
