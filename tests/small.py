@@ -39,6 +39,6 @@ def spec(**changes: Any) -> RunSpec:
                        {"kind": "dense", "units": 8}],
         },
         "data": {"name": "drawn", "normalization": "featurewise", "augmentation": {"horizontal_flip": True, "zoom": 0.1}},
-        "fit": {"epochs": 3, "batch_size": 8},
+        "fit": {"epochs": 3, "batch_size": 8, "precision": "float32"},
     })  # fmt: skip
     return base.replace({path.replace("__", "."): value for path, value in changes.items()})

@@ -81,8 +81,13 @@ def exportable(network: Network, model: keras.Model, mean: np.ndarray, std: np.n
 
 
 def variables(model: keras.Model) -> dict[str, tf.Variable]:
-    """All variables of `model` as {"layer/variable": variable}, in the order of the layers."""
-    return {f"{layer.name}/{variable.name}": variable.value for layer in model.layers for variable in layer.variables}
+    """The variables of `model` as {"layer/variable": variable}, in the order of the layers.
+
+    Without the state of Keras's own dropout, which is drawn anew for every model and which
+    `forward` does not use: dropout comes from the seed it is given.
+    """
+    named = ((layer.name, variable) for layer in model.layers for variable in layer.variables)
+    return {f"{name}/{v.name}": v.value for name, v in named if v.name != "seed_generator_state"}
 
 
 def forward(
@@ -93,8 +98,8 @@ def forward(
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Logits, and the new moving statistics of batch norm by variable name.
 
-    `weights` are the variables by name, kernels in the dtype of `x` (float32 or bfloat16),
-    batch norm's in float32.  With `seed` (int32, shape (2,)) it is a training pass: dropout
+    `weights` are the variables by name; each convolution and dense layer computes in the dtype
+    of its kernel (float32 or bfloat16), and batch norm's variables are float32.  With `seed` (int32, shape (2,)) it is a training pass: dropout
     acts, drawn from `seed`, and batch norm uses the batch.  Without, it is inference and the
     second result is empty.  Logits are float32.
     """
@@ -105,10 +110,9 @@ def forward(
     for index, layer in enumerate(layers):
         match layer.kind:
             case "conv" | "dense":
-                if layer.kind == "conv":
-                    x = tf.nn.conv2d(x, weights[f"{layer.name}/kernel"], 1, layer.padding.upper())
-                else:
-                    x = tf.matmul(x, weights[f"{layer.name}/kernel"])
+                kernel = weights[f"{layer.name}/kernel"]
+                x = tf.cast(x, kernel.dtype)
+                x = tf.nn.conv2d(x, kernel, 1, layer.padding.upper()) if layer.kind == "conv" else tf.matmul(x, kernel)
                 # In training, batch norm takes a bias away again at once: leaving it out there
                 # is exact (its gradient is 0) and saves two passes over the activations.
                 if seed is None or layers[index + 1].kind != "batch_norm":

@@ -1,0 +1,274 @@
+"""Fitting: killed, stopped and resumed, it ends with the weights of a run that nothing disturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from tests import small
+from training import fit, rundir
+from training.rundir import RunDir, RunError
+from training.spec import RunSpec
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNNER = """
+import sys
+from pathlib import Path
+from tests import small
+from training import fit, rundir
+fit.CHUNK_SECONDS = fit.CHECKPOINT_SECONDS = fit.POINT_SECONDS = 0
+fit.fit(rundir.RunDir(Path(sys.argv[1])), True, lambda line: print(line, flush=True), small.dataset())
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_test_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training never reads test pictures."""
+    from training import data
+
+    def forbidden(name: str) -> None:
+        raise AssertionError("fit read the test pictures")
+
+    monkeypatch.setattr(data, "load_test", forbidden)
+
+
+def make(folder: Path, spec: RunSpec) -> RunDir:
+    return rundir.create(spec, folder)
+
+
+def weights(run: RunDir) -> dict[str, np.ndarray]:
+    return rundir.read_arrays(run.file("weights.npz"))
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def epochs(run: RunDir) -> list[dict[str, Any]]:
+    return [line for line in run.history() if line["kind"] == "epoch"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    """A run of the small network with early stopping that nothing disturbed."""
+    run = make(
+        tmp_path_factory.mktemp("unbroken") / "run", small.spec(fit__early_stopping={"patience": 9, "max_epochs": 3})
+    )
+    assert fit.fit(run, dataset=small.dataset())["state"] == "finished"
+    return run
+
+
+def test_a_finished_run_has_all_its_files(unbroken: RunDir) -> None:
+    lines, card, status = epochs(unbroken), unbroken.card(), unbroken.status()
+    assert [line["epoch"] for line in lines] == [1, 2, 3] and [line["step"] for line in lines] == [12, 24, 36]
+    assert unbroken.history()[0]["kind"] == "step" and unbroken.history()[0]["step"] == 1  # a curve begins at once
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds"} <= lines[0].keys()
+    assert card and card["spec"] == unbroken.spec().model_dump(mode="json")
+    assert card["figures"]["test"] is None and card["figures"]["epochs"] == 3
+    assert card["data"]["sha256"] == "0" * 64 and card["versions"]["keras"] and card["device"]
+    assert status["epoch"] == 3 and status["eta_seconds"] == 0 and status["elapsed_seconds"] > 0
+    assert unbroken.file("model.keras").is_file()
+    left = {file.name for file in unbroken.path.iterdir()}
+    assert not left & {"checkpoint.npz", "best.npz", "stop"}
+
+
+def test_plain_keras_opens_the_model_and_feeds_it_pixels(unbroken: RunDir) -> None:
+    import keras
+
+    from training import predict
+    from training.calibration import softmax
+
+    images = small.dataset().validation_images
+    plain = keras.saving.load_model(unbroken.file("model.keras")).predict(images.astype(np.float32), verbose=0)
+    ours = softmax(predict.load(unbroken).logits(images))
+    np.testing.assert_allclose(plain, ours, atol=1e-5)
+
+
+def test_the_weights_are_those_of_the_validation_figures(unbroken: RunDir) -> None:
+    from training import predict
+    from training.evaluate import figures
+
+    best = min(epochs(unbroken), key=lambda line: line["val_loss"])
+    pictures = small.dataset()
+    found = figures(predict.load(unbroken).logits(pictures.validation_images), pictures.validation_labels)
+    assert found["loss"] == pytest.approx(best["val_loss"], abs=1e-5)
+    assert unbroken.card()["figures"]["validation"]["accuracy"] == best["val_accuracy"]  # type: ignore[index]
+
+
+def test_killed_at_once_it_goes_on_and_ends_with_the_same_weights(unbroken: RunDir, tmp_path: Path) -> None:
+    run = make(tmp_path / "run", unbroken.spec())
+    command = [sys.executable, "-c", RUNNER, str(run.path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        assert process.stdout
+        for text in process.stdout:
+            if "'step': 17" in text.decode():  # in the middle of the second epoch
+                process.kill()
+                break
+    assert process.wait() == -signal.SIGKILL
+    assert run.status()["state"] == "stopped" and run.file("checkpoint.npz").is_file()
+    with run.file("history.jsonl").open("a") as file:
+        file.write('{"kind": "epo')  # the kill cut a line
+    with pytest.raises(RunError, match="--resume"):
+        fit.fit(run, dataset=small.dataset())
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
+    assert same(weights(run), weights(unbroken))
+    assert [line["epoch"] for line in epochs(run)] == [1, 2, 3]
+    for line, other in zip(epochs(run), epochs(unbroken), strict=True):
+        assert line["val_loss"] == other["val_loss"]
+        assert line["loss"] == pytest.approx(other["loss"], rel=1e-6)
+    steps = [line["step"] for line in run.history()]
+    assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("way", ["file", "signal"])
+def test_stopped_in_an_epoch_it_goes_on_and_ends_with_the_same_weights(
+    unbroken: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(fit, "CHUNK_SECONDS", 0)
+    monkeypatch.setattr(fit, "POINT_SECONDS", 0)
+    run = make(tmp_path / "run", unbroken.spec())
+
+    def stop(line: dict[str, Any]) -> None:
+        if line["kind"] == "step" and line["step"] == 15:
+            run.request_stop() if way == "file" else os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.03)
+
+    status = fit.fit(run, report=stop, dataset=small.dataset())
+    assert status["state"] == "stopped" and "resume" in status["message"]
+    assert run.file("checkpoint.npz").is_file() and not run.stop_requested()
+    assert len(epochs(run)) == 1
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
+    assert same(weights(run), weights(unbroken))
+    assert [line["epoch"] for line in epochs(run)] == [1, 2, 3]
+
+
+def test_a_stop_does_not_wait_for_a_long_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.engine import Engine
+
+    run, slow, release = make(tmp_path / "run", small.spec()), threading.Event(), threading.Event()
+
+    def train(self: Engine, epoch: int, first: int, steps: int) -> tuple[float, float]:
+        slow.set()
+        release.wait(30)
+        return 1.0, 0.5
+
+    monkeypatch.setattr(Engine, "train", train)
+
+    def ask() -> None:
+        slow.wait(60)
+        run.request_stop()
+        asked.append(time.monotonic())
+
+    asked: list[float] = []
+    threading.Thread(target=ask).start()
+    status = fit.fit(run, dataset=small.dataset())
+    assert time.monotonic() - asked[0] < 2
+    assert status["state"] == "stopped"
+    release.set()
+    time.sleep(0.3)
+    assert run.history() == [], "what was left behind still wrote"
+    monkeypatch.undo()
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
+
+
+def test_early_stopping_goes_back_to_the_best_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.engine import Engine
+
+    losses, kept = [3.0, 1.0, 2.0, 2.5, 0.1], []
+
+    def evaluate(self: Engine, *_: Any, **__: Any) -> tuple[float, float]:
+        kept.append(self.weights())
+        return losses[len(kept) - 1], 0.5
+
+    monkeypatch.setattr(Engine, "evaluate", evaluate)
+    run = make(tmp_path / "run", small.spec(fit__early_stopping={"patience": 2, "max_epochs": 5}))
+    status = fit.fit(run, dataset=small.dataset())
+    assert len(kept) == 4 and "No lower validation loss for 2 epochs" in status["message"]
+    assert all(np.array_equal(weights(run)[name], value) for name, value in kept[1].items())
+    assert run.card()["figures"]["chosen_epoch"] == 2  # type: ignore[index]
+
+
+def test_without_early_stopping_the_last_weights_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training.engine import Engine
+
+    kept: list[dict[str, np.ndarray]] = []
+    measure = Engine.evaluate
+
+    def evaluate(self: Engine, *given: Any, **named: Any) -> tuple[float, float]:
+        kept.append(self.weights())
+        return measure(self, *given, **named)[0] + len(kept), 0.5  # ever worse
+
+    monkeypatch.setattr(Engine, "evaluate", evaluate)
+    run = make(tmp_path / "run", small.spec(fit__epochs=2))
+    assert fit.fit(run, dataset=small.dataset())["message"] == ""
+    assert all(np.array_equal(weights(run)[name], value) for name, value in kept[1].items())
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    spec = small.spec(
+        fit__learning_rate=10, fit__momentum=1, network__batch_norm="off", network__activation="elu", fit__epochs=60
+    )
+    run = make(tmp_path / "run", spec)
+    status = fit.fit(run, dataset=small.dataset())
+    assert status["state"] == "failed" and run.card() is None
+    assert "learning rate 10" in status["message"] and "too high" in status["message"]
+
+
+def test_the_minutes_end_it_and_say_how_far_it_got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "CHUNK_SECONDS", 0)
+    run = make(tmp_path / "run", small.spec(fit__epochs=1000, fit__minutes=0.005))
+    status = fit.fit(run, report=lambda line: time.sleep(0.02), dataset=small.dataset())
+    last = epochs(run)[-1]
+    assert status["state"] == "finished" and f"after {last['epoch']:g} of at most 1000 epochs" in status["message"]
+    assert run.card()["figures"]["epochs"] == last["epoch"] < 1000  # type: ignore[index]
+    assert 0.3 <= status["elapsed_seconds"] < 5
+
+
+def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = make(tmp_path / "run", small.spec())
+    monkeypatch.setattr(os, "fsync", full)
+    status = fit.fit(run, dataset=small.dataset())
+    assert status["state"] == "failed"
+    assert "No space left on device" in status["message"] and "free some space" in status["message"]
+
+
+def test_pictures_of_another_size_are_told_in_a_sentence(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", small.spec(network__input_shape=[16, 16, 3]))
+    status = fit.fit(run, dataset=small.dataset())
+    assert status["state"] == "failed" and "(8, 8, 3)" in status["message"]
+
+
+def test_a_checkpoint_of_another_network_is_told_in_a_sentence(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", small.spec())
+    note = np.frombuffer(json.dumps({"epoch": 1}).encode(), np.uint8)
+    rundir.write_arrays(run.file("checkpoint.npz"), {"progress": note, "x": np.zeros(3)})
+    status = fit.fit(run, resume=True, dataset=small.dataset())
+    assert status["state"] == "failed" and "does not fit its spec" in status["message"]
+
+
+def test_two_processes_cannot_train_the_same_run(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", small.spec())
+    with FileLock(run.file(".lock")), pytest.raises(RunError, match="already being trained"):
+        fit.fit(run, resume=True, dataset=small.dataset())
+
+
+def test_a_finished_run_is_not_trained_again(unbroken: RunDir) -> None:
+    with pytest.raises(RunError, match="is finished"):
+        fit.fit(unbroken, resume=True, dataset=small.dataset())
