@@ -40,17 +40,18 @@ def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[
     chosen = best if spec.fit.early_stopping else epochs[-1]
     network = describe(spec.network)
     fields: dict[str, Any] = {}
+    views = 1
     if spec.data.backbone:
         from training.birds import heads
 
-        fields = heads.card_fields(spec)
+        fields, views = heads.card_fields(spec), heads.views(spec)
     return {
         "name": spec.name,
         "spec": spec.model_dump(mode="json"),
         "data": {
             "name": dataset.name, "title": dataset.title, "origin": dataset.origin, "sha256": dataset.sha256,
             "classes": list(dataset.class_names),
-            "train": len(dataset.labels), "validation": len(dataset.validation_labels),
+            "train": len(dataset.labels) // views, "validation": len(dataset.validation_labels),
         },
         "versions": versions(),
         "machine": {"system": platform.system(), "architecture": platform.machine()},

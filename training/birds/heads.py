@@ -58,6 +58,11 @@ def extract(backbone: Backbone, pictures: np.ndarray, pooled: bool, mirror: bool
     return features.extract(pictures, make, shape, key, mirror=mirror, progress=progress)
 
 
+def views(spec: RunSpec) -> int:
+    """How many features of each picture a head learns on: 2 with the mirror images."""
+    return 2 if spec.data.augmentation.horizontal_flip else 1
+
+
 def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset:
     """The features of the spec's training and validation pictures, in place of pixels.
 
@@ -66,9 +71,9 @@ def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset
     pictures = data.load(spec.data.name, spec.data.validation)
     backbone, pooled = get(spec.data.backbone or ""), len(spec.network.input_shape) == 1
     try:
-        views = [
+        stores = [
             extract(backbone, pictures.images, pooled, mirror, progress=progress)
-            for mirror in ((False, True) if spec.data.augmentation.horizontal_flip else (False,))
+            for mirror in (False, True)[: views(spec)]
         ]
         validation = extract(backbone, pictures.validation_images, pooled, progress=progress)
     except WeightsError as error:
@@ -79,8 +84,8 @@ def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset
         pictures,
         origin=pictures.origin + cut,
         class_names=tuple(map(written, pictures.class_names)) if birds else pictures.class_names,
-        images=np.concatenate(views),
-        labels=np.tile(pictures.labels, len(views)),
+        images=np.concatenate(stores),
+        labels=np.tile(pictures.labels, len(stores)),
         validation_images=validation,
     )
 

@@ -1,0 +1,166 @@
+"""Features kept on disk, and a head from its spec to its answers, on a small backbone with random weights."""
+
+import numpy as np
+import pytest
+
+from training import catalogue, data, rundir
+from training.birds import backbones, features, heads
+from training.evaluate import evaluate
+from training.fit import fit
+
+CLASSES = ("001.Black_footed_Albatross", "002.Blue_Jay", "003.Ovenbird")
+
+
+# --- Features ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path / "cache"))
+
+
+def means(calls):
+    """A "network" whose features are the mean colours of the picture's left half; counts its uses."""
+
+    def make():
+        calls.append("made")
+        import tensorflow as tf
+
+        return lambda pixels: tf.cast(tf.reduce_mean(pixels[:, :, :4], (1, 2)), tf.float16)
+
+    return make
+
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3)).astype(np.uint8)
+
+
+def test_features_are_computed_once_and_open_as_a_memory_map(cache):
+    calls = []
+    first = features.extract(PIXELS, means(calls), (3,), "means")
+    assert isinstance(first, np.memmap) and first.dtype == np.float16 and not first.flags.writeable
+    assert np.allclose(first, PIXELS[:, :, :4].mean((1, 2)), rtol=1e-3)
+    features.extract(PIXELS, means(calls), (3,), "means")
+    assert calls == ["made"]
+    mirrored = features.extract(PIXELS, means(calls), (3,), "means", mirror=True)
+    assert np.allclose(mirrored, PIXELS[:, :, 4:].mean((1, 2)), rtol=1e-3)
+    features.extract(PIXELS, means(calls), (3,), "other weights")
+    features.extract(PIXELS[::-1].copy(), means(calls), (3,), "means")
+    assert len(calls) == 4
+
+
+def test_an_extraction_that_ended_midway_goes_on(cache):
+    def stop(done, total):
+        if done >= 280:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        features.extract(PIXELS, means([]), (3,), "means", progress=stop)
+    seen = []
+    found = features.extract(PIXELS, means([]), (3,), "means", progress=lambda done, total: seen.append(done))
+    assert seen[0] == 256 + 32 and seen[-1] == 300  # 256 were stored for certain
+    assert np.allclose(found, PIXELS[:, :, :4].mean((1, 2)), rtol=1e-3)
+
+
+# --- A head, from spec to answer ------------------------------------------------------------------
+
+
+def pictures(count, seed):
+    """Three classes that differ in where they are bright."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    images = rng.integers(0, 120, (count, 40, 40, 3))
+    for image, label in zip(images, labels, strict=True):
+        image[13 * label : 13 * label + 13] += 120
+    return images.astype(np.uint8), labels.astype(np.int32)
+
+
+def small_backbone():
+    def build():
+        import keras
+
+        keras.utils.set_random_seed(0)
+        image = keras.Input((224, 224, 3))
+        return keras.Model(image, keras.layers.Conv2D(16, 32, 32, activation="relu", name="conv")(image))
+
+    return backbones.Backbone(
+        "efficientnet-lite0", "A small backbone", (7, 7, 16), "random", build, lambda pixels: pixels / 255,
+        lambda: backbones.Path(__file__), lambda model, path: None,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def birds(cache, tmp_path, monkeypatch):
+    """Small "birds" and a small backbone, in place of the real ones."""
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setitem(backbones._BACKBONES, "efficientnet-lite0", small_backbone())
+    (images, labels), (kept, kept_labels) = pictures(60, 1), pictures(15, 2)
+    names = tuple(name.partition(".")[2].replace("_", " ") for name in CLASSES)
+    dataset = data.Dataset("birds", "Birds", "cut round the bird", names, images, labels, kept, kept_labels, "0" * 64)
+    info = data.DataInfo("birds", "Birds", 3, 60, 15, 15, (40, 40, 3), True, "", "")
+    monkeypatch.setattr(data, "load", lambda name, validation="stratified": dataset)
+    monkeypatch.setattr(data, "info", lambda name: info)
+    monkeypatch.setattr(data, "load_test", lambda name: pictures(15, 3))
+    return dataset
+
+
+def spec(shape, name="birds-fc-basic", **changes):
+    return catalogue.load(name).replace(
+        {"data.backbone": "efficientnet-lite0", "network.classes": 3, "network.input_shape": list(shape),
+         "fit.epochs": 5, "fit.batch_size": 10} | changes
+    )  # fmt: skip
+
+
+def test_a_pooled_head_is_fitted_stored_and_answers(birds):
+    from training import predict
+
+    run = rundir.create(spec((16,), **{"fit.learning_rate": 0.1}))
+    assert fit(run)["state"] == "finished"
+    card_ = run.card()
+    assert card_["picture_size"] == 40 and card_["backbone"]["title"] == "A small backbone"
+    assert card_["data"]["classes"][0] == "Black-footed Albatross"
+    assert card_["data"]["origin"] == "cut round the bird, about three in ten with a black border"
+    assert card_["data"]["train"] == 60, "mirror images are no further pictures"
+    classifier = predict.load(run)
+    images, labels = pictures(15, 3)
+    probabilities, flags = classifier.classify(images)
+    assert probabilities.shape == (15, 3) and np.allclose(probabilities.sum(1), 1) and flags is None
+    alone = classifier.logits(images[:1])
+    assert np.allclose(alone, classifier.logits(images)[:1], atol=1e-3)
+    many = np.concatenate([images] * 3)  # more than a batch: by way of the store, in half precision
+    assert np.allclose(classifier.logits(many)[:15], classifier.logits(images), atol=0.02)
+    assert evaluate(run)["test"]["accuracy"] == pytest.approx((probabilities.argmax(1) == labels).mean())
+
+
+def test_grad_cam_shows_where_a_head_on_the_map_looked(birds):
+    from training import predict
+
+    run = rundir.create(spec((7, 7, 16), "birds-fc", **{"network.width": 0.125, "network.dropout": [0.0]}))
+    fit(run)
+    images, _ = pictures(15, 3)
+    classifier = predict.load(run)
+    for method in ("grad-cam", "occlusion"):
+        heat = classifier.explain(images[0], 0, method)
+        assert heat.shape == (40, 40) and heat.dtype == np.float32 and 0 <= heat.min() <= heat.max() <= 1
+
+
+def test_normalization_is_by_channel_over_pictures_and_mirror_images(birds):
+    from training.engine import Engine
+
+    set_ = heads.dataset(spec((7, 7, 16), "birds-fc"))
+    assert set_.images.shape == (120, 7, 7, 16) and len(set_.labels) == 120
+    engine = Engine(spec((7, 7, 16), "birds-fc", **{"network.width": 0.125}), set_)
+    values = np.asarray(set_.images, np.float64)
+    assert np.allclose(engine.mean, values.mean((0, 1, 2)), atol=1e-4)
+    assert np.allclose(engine.std, values.std((0, 1, 2)), atol=2e-3)
+
+
+def test_missing_weights_are_told_in_the_runs_status(birds, monkeypatch):
+    def missing():
+        raise backbones.WeightsError("The weights are nowhere; get them.")
+
+    broken = backbones.Backbone(**{**vars(small_backbone()), "source": missing})
+    monkeypatch.setitem(backbones._BACKBONES, "efficientnet-lite0", broken)
+    run = rundir.create(spec((16,)))
+    status = fit(run)
+    assert (status["state"], status["message"]) == ("failed", "The weights are nowhere; get them.")
