@@ -149,6 +149,8 @@ class Observation:
 
 def _correction(spec: RunSpec, seen: tuple[Observation, ...]) -> tuple[float, str]:
     """The factor for an estimate, from trainings of the same design if there are any, else from all."""
+    rank = len(spec.network.input_shape)  # pictures, or features of a backbone
+    seen = tuple(o for o in seen if len(o.spec.network.input_shape) == rank)
     same = [o.ratio for o in seen if _costs_alike(o.spec, spec)]
     if same:
         return statistics.median(same), "measured: this design was trained here"
