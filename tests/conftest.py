@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from tests.browser.app import App
+
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -61,13 +63,21 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+def open_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
     """`open_page(url, width=1280, height=800, dark=False)`: a settled page in a browser window of its own.
 
-    The test fails at its end if any of its pages wrote an error to the console.
+    The test fails at its end if any of its pages wrote an error to the console.  Of a test
+    that failed, what its pages show is saved as screenshots/failed-*.png.
     """
-    from tests.browser.page import errors_of, settle
+    from tests.browser.page import errors_of, settle, shot
 
     contexts, errors = [], []
 
@@ -76,7 +86,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         errors_of(page, errors)
         page.goto(url)
         if wait:
@@ -84,6 +94,8 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         return page
 
     yield open_
-    for context in contexts:
+    for number, context in enumerate(contexts):
+        if request.node.stash.get(FAILED, False) and context.pages:
+            shot(context.pages[0], f"failed-{request.node.name}-{number}")
         context.close()
     assert not errors, "the browser's console has errors:\n" + "\n".join(errors)

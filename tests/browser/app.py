@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
+MARK = "PLUMAGE_TEST_APP"  # set for the app and so for all that it starts, so that they can be found and ended
 
 
 def free_port() -> int:
@@ -35,8 +36,8 @@ class App:
 
     def environment(self) -> dict[str, str]:
         """What the app, and each process that it starts, sees."""
-        changes = {"PLUMAGE_RUNS": str(self.folder / "runs"), "PLUMAGE_CACHE": str(self.folder / "cache")}
-        env = {**os.environ, **changes, "PYTHONUNBUFFERED": "1"}
+        folders = {"PLUMAGE_RUNS": str(self.folder / "runs"), "PLUMAGE_CACHE": str(self.folder / "cache")}
+        env = {**os.environ, **folders, MARK: str(self.folder), "PYTHONUNBUFFERED": "1"}
         env.pop("PLUMAGE_DATA", None)
         return env | ({"PLUMAGE_DATA": self.data} if self.data else {})
 
@@ -80,7 +81,7 @@ class App:
         ended = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("PLUMAGE_RUNS") == str(self.folder / "runs"):
+                if process.environ().get(MARK) == str(self.folder):
                     process.kill()
                     ended.append(process)
             except psutil.Error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page
+    from playwright.sync_api import ConsoleMessage, Locator, Page
 
 PAGES = ("home", "design", "train", "compare", "classify")
 SHOTS = Path(__file__).resolve().parents[2] / "screenshots"
@@ -35,10 +35,21 @@ def errors_of(page: Page, errors: list[str]) -> None:
     page.on("pageerror", lambda error: errors.append(str(error)))
 
 
-def settle(page: Page, timeout: float = 30) -> None:
-    """Wait until the app has drawn the page and its script rests."""
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=timeout * 1000)
-    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=timeout * 1000)
+def settle(page: Page, timeout: float = 120) -> None:
+    """Wait until the app has drawn the page and its script rests; for a moment, since a click needs one to arrive."""
+    page.evaluate("() => { window.plumageQuiet = null; }")
+    page.wait_for_function(
+        """() => {
+            const app = document.querySelector('[data-testid=stApp]');
+            const quiet = app?.dataset.testScriptState === 'notRunning'
+                && document.querySelector('[data-testid=stMain] h1')
+                && !document.querySelector('[data-testid=stSkeleton]');
+            if (!quiet) { window.plumageQuiet = null; return false; }
+            window.plumageQuiet ??= performance.now();
+            return performance.now() - window.plumageQuiet > 300;
+        }""",
+        timeout=timeout * 1000,
+    )
 
 
 def shown_error(page: Page) -> str:
@@ -74,13 +85,25 @@ def shot(page: Page, name: str) -> Path:
 
 def choose(page: Page, label: str, option: str) -> None:
     """Pick `option` of the choice `label`: a row of buttons or a list."""
-    row = page.get_by_role("radiogroup", name=label)
+    row, field = page.get_by_role("radiogroup", name=label), page.get_by_role("combobox", name=label)
+    row.or_(field).first.wait_for()
     if row.count():
         row.get_by_role("radio", name=option, exact=True).click()
     else:
-        page.get_by_role("combobox", name=label).click()
-        page.get_by_role("option", name=option, exact=True).click()
+        pick(page, field, page.get_by_role("option", name=option, exact=True))
     settle(page)
+
+
+def pick(page: Page, field: Locator, option: Locator) -> None:
+    """Open the list of `field` and click `option`; again, if the page was just being redrawn, which closes a list."""
+    for _ in range(5):
+        field.click()
+        page.wait_for_timeout(300)
+        if option.count():
+            option.click()
+            return
+        page.keyboard.press("Escape")
+    raise AssertionError(f"{field} offers no {option}")
 
 
 def enter(page: Page, label: str, value: str) -> None:

@@ -7,14 +7,17 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.app import App
-from tests.browser.page import address, choose, enter, settle, shot, visit
+from tests.browser.page import address, choose, enter, pick, settle, shot, visit
 from training.data import info
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+expect.set_options(timeout=30_000)
 SLOW = 240_000  # milliseconds: what a busy machine with two processors needs for a short training
 
 
@@ -33,11 +36,13 @@ def own_app(tmp_path):
 
 
 def design(page) -> None:
-    """On Design: average pooling and dropout."""
+    """On Design: average pooling, dropout, and small batches, so that two epochs last long enough to be watched."""
     choose(page, "Pooling", "average")
     page.get_by_role("switch", name="Dropout").check(force=True)
     settle(page)
-    expect(page).to_have_url(re.compile("(?=.*pooling=average)(?=.*dropout=0.1(,|%2C)0.1)"))
+    page.get_by_role("tab", name="Fit").click()
+    choose(page, "Batch size", "16")
+    expect(page).to_have_url(re.compile("(?=.*pooling=average)(?=.*dropout=0.1(,|%2C)0.1)(?=.*batch_size=16)"))
 
 
 def train(page, pictures: str, epochs: int) -> None:
@@ -47,6 +52,42 @@ def train(page, pictures: str, epochs: int) -> None:
     enter(page, "Epochs", str(epochs))
     page.get_by_role("button", name="Start training").click()
     page.get_by_role("button", name="Stop").wait_for()
+
+
+# A line in both charts while the run can still be stopped.
+LIVE_CURVES = """() => {
+    const drawn = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].filter(
+        chart => [...chart.querySelectorAll('.mark-line path')].some(line => /L/.test(line.getAttribute('d'))));
+    const stop = [...document.querySelectorAll('button')].some(button => button.innerText.includes('Stop'));
+    return drawn.length === 2 && stop;
+}"""
+
+
+def real_picture(data: str, folder: Path) -> Path:
+    """The first test picture of `cifar100-25` as a PNG file: a record is two labels, then 3 planes of 32x32."""
+    with (Path(data) / "cifar100-25" / "test.bin").open("rb") as file:
+        record = np.frombuffer(file.read(2 + 3072), np.uint8)
+    path = folder / "picture.png"
+    Image.fromarray(np.ascontiguousarray(record[2:].reshape(3, 32, 32).transpose(1, 2, 0))).save(path)
+    return path
+
+
+def classify(page, picture: Path | None) -> None:
+    """On Classify: `picture` dropped in, or the first sample clicked, answered by the trained network alone."""
+    chosen = page.get_by_role("group", name="Selected values").get_by_role("button")
+    if chosen.count() != 1 or ", changed" not in chosen.first.get_attribute("aria-label"):
+        page.get_by_role("button", name="Clear all").click()
+        settle(page)
+        trained = page.get_by_role("option").filter(has_text=", changed")
+        pick(page, page.get_by_role("combobox", name="Models, side by side"), trained)
+        page.keyboard.press("Escape")
+        settle(page)
+    if picture:
+        page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(picture)
+        expect(page.get_by_text(picture.name).first).to_be_visible()
+    else:
+        page.get_by_test_id("stPills").get_by_role("button").first.click()
+    settle(page, timeout=SLOW / 1000)
 
 
 def runs_of(app: App) -> list[Path]:
@@ -74,12 +115,9 @@ def test_design_train_compare_classify(own_app, open_page, request, tmp_path, na
 
     visit(page, "Train")
     train(page, info(name).title, 2)
-    curves = page.locator("[data-testid=stVegaLiteChart]")
-    expect(curves).to_have_count(2, timeout=SLOW)
+    page.wait_for_function(LIVE_CURVES, timeout=SLOW)
     shot(page, f"path-{name}-2-live")
     (run,) = runs_of(app)
-    assert read(run, "status.json")["state"] == "running", "the curves stand before the training has ended"
-    page.get_by_role("link", name="Compare").last.wait_for(timeout=SLOW)
     expect(page.get_by_text("Finished")).to_be_visible(timeout=SLOW)
     shot(page, f"path-{name}-3-finished")
 
@@ -90,11 +128,25 @@ def test_design_train_compare_classify(own_app, open_page, request, tmp_path, na
     assert [line["epoch"] for line in epochs] == [1, 2]
     assert epochs[1]["val_loss"] < epochs[0]["val_loss"]
 
+    page.get_by_role("button", name="Measure on the test pictures").click()
+    wait_until(lambda: read(run, "card.json")["figures"]["test"], "the figures on the test pictures")
+    measured = read(run, "card.json")["figures"]["test"]
+    expect(page.get_by_text(f"{measured['loss']:.4f}")).to_be_visible(timeout=SLOW)
+
     visit(page, "Compare")
-    expect(page.get_by_text("average pooling").or_(page.get_by_text("Pooling: average")).first).to_be_visible()
-    expect(curves).to_have_count(2)
-    expect(page.get_by_role("cell", name="Epochs trained")).to_be_visible()
+    expect(page.get_by_test_id("stMultiSelect").filter(has_text="Pooling: average")).to_be_visible()
+    expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(2)
+    expect(page.get_by_role("row", name=f"Test loss {measured['loss']:.4f}").first).to_be_visible()
     shot(page, f"path-{name}-4-compare")
+
+    visit(page, "Classify")
+    classify(page, real_picture(app.data, tmp_path) if app.data else None)
+    top = page.locator("ol.tops").first.get_by_role("listitem")
+    expect(top).to_have_count(5, timeout=SLOW)
+    shot(page, f"path-{name}-5-classify")
+    answers = {text.splitlines()[0] for text in top.all_inner_texts()}
+    assert len(answers) == 5
+    assert answers <= {known.replace("_", " ") for known in read(run, "card.json")["data"]["classes"]}
 
 
 def test_nothing_is_lost_on_reload_restart_stop_and_resume(own_app, open_page):
@@ -114,7 +166,7 @@ def test_nothing_is_lost_on_reload_restart_stop_and_resume(own_app, open_page):
     expect(curves).to_have_count(2, timeout=SLOW)
 
     other = open_page(address(app.url, "train"), width=390, height=844)
-    other.get_by_role("link", name="running").click()
+    other.get_by_role("button", name="running").click()
     other.get_by_role("button", name="Stop").wait_for()
     shot(other, "path-running-390")
     other.context.close()
