@@ -168,6 +168,7 @@ def test_nothing_is_lost_on_reload_restart_stop_and_resume(own_app, open_page):
     other = open_page(address(app.url, "train"), width=390, height=844)
     other.get_by_role("button", name="running").click()
     other.get_by_role("button", name="Stop").wait_for()
+    settle(other)
     shot(other, "path-running-390")
     other.context.close()
 
