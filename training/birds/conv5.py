@@ -24,6 +24,7 @@ from training.birds.backbones import CONV4, LITE0
 from training.engine import computes_bfloat16
 
 CLASSES = 200
+HINT_WEIGHT = 4.0  # of the second target: mean squared error of standardized features
 
 
 def cut_size(epoch: int, epochs: int) -> int:
@@ -69,8 +70,7 @@ def batches(views: list[np.ndarray], labels: np.ndarray, teacher: np.ndarray, re
 
 
 def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.ndarray,
-        validation: np.ndarray, validation_labels: np.ndarray, recipe: loop.Recipe,
-        hint_weight: float = 4.0) -> Any:  # fmt: skip
+        validation: np.ndarray, validation_labels: np.ndarray, recipe: loop.Recipe) -> Any:  # fmt: skip
     """Train, or go on training, in `folder`; the trainee."""
     import keras
     import tensorflow as tf
@@ -87,7 +87,7 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.n
         with tf.GradientTape() as tape:
             logits, guess = (tf.cast(output, tf.float32) for output in model(x, training=True))
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
-            total = loss + hint_weight * tf.reduce_mean(tf.square(guess - hint))
+            total = loss + HINT_WEIGHT * tf.reduce_mean(tf.square(guess - hint))
         variables = model.trainable_variables
         optimizer.apply(tape.gradient(total, variables), variables)
         return loss
@@ -104,6 +104,14 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.n
     loop.train(recipe, checkpoint, optimizer, step, batches(views, labels, teacher, recipe),
                len(labels) // recipe.batch_size, validate, lambda line: print(line, flush=True))  # fmt: skip
     return model
+
+
+def restore(folder: Path) -> tuple[Any, list[dict[str, Any]]]:
+    """(trainee, history) of what was trained in `folder`."""
+    _, model = network(LITE0.feature_shape[-1])
+    checkpoint = loop.Checkpoint(folder, model.variables)
+    checkpoint.restore()
+    return model, checkpoint.history
 
 
 def conv4_features(pictures: np.ndarray, validation: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:

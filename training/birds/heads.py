@@ -78,16 +78,20 @@ def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset
         validation = extract(backbone, pictures.validation_images, pooled, progress=progress)
     except WeightsError as error:
         raise data.DataError(str(error)) from None
-    birds = pictures.name == "birds"
-    cut = ", about three in ten with a black border" if birds and "cut" in pictures.origin else ""
     return replace(
         pictures,
-        origin=pictures.origin + cut,
-        class_names=tuple(map(written, pictures.class_names)) if birds else pictures.class_names,
+        origin=origin(pictures),
+        class_names=tuple(map(written, pictures.class_names)) if pictures.name == "birds" else pictures.class_names,
         images=np.concatenate(stores),
         labels=np.tile(pictures.labels, len(stores)),
         validation_images=validation,
     )
+
+
+def origin(pictures: Dataset) -> str:
+    """What the pictures are, with what must be said beside every figure on the cut birds."""
+    cut = pictures.name == "birds" and "cut" in pictures.origin
+    return pictures.origin + (", about three in ten with a black border" if cut else "")
 
 
 def card_fields(spec: RunSpec) -> dict[str, Any]:

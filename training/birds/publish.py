@@ -1,0 +1,88 @@
+"""Make the compact backbones that ship: python -m training.birds.publish
+
+`models/birds-backbones/` gets one file for each backbone, and for `resnet50v2`, whose conv5
+was trained here, a card with its figures before and after compacting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training import data, paths, weights
+from training.birds import conv5, features, heads, resnet_v2
+from training.birds.backbones import CONV4, LITE0, RESNET50V2, Backbone, shipped
+from training.card import versions
+from training.evaluate import figures
+from training.rundir import write_atomic
+
+
+def save(backbone: Backbone, model: Any, form: weights.Format) -> Path:
+    """Write the weights of `model` where those of `backbone` ship."""
+    from training import model as networks
+
+    path = shipped(backbone.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = {name: variable.numpy() for name, variable in networks.variables(model).items()}
+    weights.save(path, values, np.zeros(1), np.ones(1), form)
+    return path
+
+
+def joined(trained: Any) -> Any:
+    """All of `resnet50v2`: conv1 to conv4 with their ImageNet weights, conv5 from the model `trained`."""
+    model = resnet_v2.full()
+    for part in (CONV4.load(), trained):
+        for layer in part.layers:
+            if layer.weights and layer.name in {mine.name for mine in model.layers}:
+                model.get_layer(layer.name).set_weights(layer.get_weights())
+    return model
+
+
+def resnet50v2(folder: Path) -> dict[str, Any]:
+    """Ship the conv5 trained in `folder`; its card."""
+    trainee, history = conv5.restore(folder)
+    path = save(RESNET50V2, joined(trainee), "int8")
+    birds = data.load("birds")
+    pooled = heads.extract(RESNET50V2, birds.validation_images, True, file=path, progress=features.lines("validation"))
+    kernel, bias = trainee.get_layer("logits").get_weights()
+    after = figures(pooled.astype(np.float32) @ kernel + bias, birds.validation_labels)
+    card = {
+        "name": RESNET50V2.name,
+        "title": RESNET50V2.title,
+        "origin": RESNET50V2.origin,
+        "data": {"name": birds.name, "title": birds.title, "origin": heads.origin(birds), "sha256": birds.sha256,
+                 "train": len(birds.labels), "validation": len(birds.validation_labels)},
+        "recipe": json.loads((folder / "recipe.json").read_text()) | {"hint_weight": conv5.HINT_WEIGHT},
+        "weights": "int8",
+        "bytes": path.stat().st_size,
+        "figures": {"epochs": len(history), "validation": {
+            "before_compacting": {key.removeprefix("val_"): history[-1][key] for key in ("val_loss", "val_accuracy", "val_top5")},
+            "after_compacting": after,
+        }},
+        "history": history,
+        "wall_seconds": round(sum(line["seconds"] for line in history), 1),
+        "versions": versions(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }  # fmt: skip
+    write_atomic(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
+    return card
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the compact backbones that ship.")
+    parser.add_argument("backbone", choices=[RESNET50V2.name, LITE0.name])
+    parser.add_argument("--folder", type=Path, default=None, help="where conv5 was trained")
+    options = parser.parse_args()
+    if options.backbone == LITE0.name:
+        print(save(LITE0, LITE0.load(), "half"))  # depthwise kernels have one channel a filter: int8 is too coarse
+    else:
+        print(json.dumps(resnet50v2(options.folder or paths.cache_dir() / "conv5")["figures"], indent=1))
+
+
+if __name__ == "__main__":
+    main()
