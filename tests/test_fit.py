@@ -218,14 +218,26 @@ def test_without_early_stopping_the_last_weights_stay(tmp_path: Path, monkeypatc
     assert all(np.array_equal(weights(run)[name], value) for name, value in kept[1].items())
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), 1e12])
+def test_a_loss_beyond_measure_ends_the_run_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
+    from training.engine import Engine
+
+    monkeypatch.setattr(Engine, "train", lambda self, epoch, first, steps: (loss if epoch else 1.0, 0.3))
+    run = make(tmp_path / "run", small.spec())
+    status = fit.fit(run, dataset=small.dataset())
+    assert status["state"] == "failed" and run.card() is None and len(epochs(run)) == 1
+    assert "in epoch 2, at step 1: the learning rate 0.01 with momentum 0.9 is too high" in status["message"]
+
+
+def test_a_learning_rate_that_is_far_too_high_fails(tmp_path: Path) -> None:
     spec = small.spec(
         fit__learning_rate=10, fit__momentum=1, network__batch_norm="off", network__activation="elu", fit__epochs=60
     )
     run = make(tmp_path / "run", spec)
     status = fit.fit(run, dataset=small.dataset())
-    assert status["state"] == "failed" and run.card() is None
-    assert "learning rate 10" in status["message"] and "too high" in status["message"]
+    assert status["state"] == "failed" and "try a third of it" in status["message"]
 
 
 def test_the_minutes_end_it_and_say_how_far_it_got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ to stop at once, and leaves the training behind where one long step would keep i
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import threading
@@ -36,6 +35,7 @@ CHUNK_SECONDS = 0.4  # of training between two looks at the stop request
 POINT_SECONDS = 1.0  # between two in-epoch points of the history
 CHECKPOINT_SECONDS = 20.0
 BEAT_SECONDS = 1.0
+LARGEST_LOSS = 1e6  # nats; guessing costs ln(classes), about 3
 GRACE_SECONDS = 1.4  # after which a stop does not wait for the step in progress
 
 Report = Callable[[dict[str, Any]], None]  # called with every line of the history
@@ -46,7 +46,7 @@ class Stopped(Exception):
 
 
 class Diverged(Exception):
-    """The loss is no longer a number."""
+    """The loss is no longer a number, or beyond all measure."""
 
 
 def fit(
@@ -231,7 +231,7 @@ class _Fit:
             if self.left_behind:
                 raise Stopped
             self.tick()
-            self.check_finite(loss, f"in epoch {progress['epoch'] + 1}, at step {progress['step'] + count}")
+            self.check_loss(loss, f"in epoch {progress['epoch'] + 1}, at step {progress['step'] + count}")
             progress["step"] += count
             progress["loss"] += loss * count
             progress["accuracy"] += accuracy * count
@@ -247,11 +247,11 @@ class _Fit:
                 self.checkpoint()
         self.validate()
 
-    def check_finite(self, loss: float, where: str) -> None:
-        if not math.isfinite(loss):
+    def check_loss(self, loss: float, where: str) -> None:
+        if not loss < LARGEST_LOSS:  # NaN is not, either
             fit = self.spec.fit
             raise Diverged(
-                f"The loss stopped being a number {where}: the learning rate {fit.learning_rate:g} with momentum "
+                f"The loss became {loss:.3g} {where}: the learning rate {fit.learning_rate:g} with momentum "
                 f"{fit.momentum:g} is too high for this network; try a third of it."
             )
 
@@ -266,7 +266,7 @@ class _Fit:
         if self.left_behind:
             raise Stopped
         self.tick()
-        self.check_finite(val_loss, f"after {self.fraction():g} epochs, on the validation pictures")
+        self.check_loss(val_loss, f"after {self.fraction():g} epochs, on the validation pictures")
         self.line(
             "epoch", loss=progress["loss"] / done, accuracy=progress["accuracy"] / done,
             val_loss=val_loss, val_accuracy=val_accuracy,

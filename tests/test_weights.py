@@ -1,0 +1,161 @@
+"""Weights in files, the models made of them, and their test figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests import small
+from training import data, fit, rundir, weights
+from training.evaluate import evaluate
+from training.rundir import RunDir, RunError
+from training.ship import ship
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
+    run = rundir.create(small.spec(), tmp_path_factory.mktemp("finished") / "run")
+    fit.fit(run, dataset=small.dataset())
+    return run
+
+
+@pytest.fixture
+def run(finished: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
+    """A copy of a finished run whose pictures are found under the name "drawn"."""
+    import shutil
+
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(data, "load", lambda name, validation="stratified": small.dataset(name=name))
+    monkeypatch.setattr(data, "load_test", lambda name: small.pictures(60, seed=3))
+    monkeypatch.setattr(data, "class_names", lambda name: small.CLASSES if name == "drawn" else ("a", "b", "c"))
+    monkeypatch.setattr(data, "NAMES", ("drawn",))
+    return RunDir(Path(shutil.copytree(finished.path, tmp_path / "run")))
+
+
+def random_weights() -> dict[str, np.ndarray]:
+    random = np.random.default_rng(0)
+    return {
+        "conv_1/kernel": random.normal(0, 0.1, (3, 3, 64, 16)).astype(np.float32)
+        * np.logspace(-3, 1, 16, dtype=np.float32),
+        "conv_1/bias": random.normal(0, 1, 16).astype(np.float32),
+        "conv_1_bn/moving_variance": np.full(16, 1e6, np.float32),  # beyond float16
+    }
+
+
+@pytest.mark.parametrize("form, error, share", [("float32", 0, 1), ("half", 2**-11, 0.6), ("int8", 0.5 / 127, 0.4)])
+def test_compact_weights_are_within_their_rounding(tmp_path: Path, form: Any, error: float, share: float) -> None:
+    before, path = random_weights(), tmp_path / "w.npz"
+    mean, std = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
+    weights.save(path, before, mean, std, form)
+    after, mean_back, std_back = weights.load(path)
+    assert after.keys() == before.keys() and all(value.dtype == np.float32 for value in after.values())
+    np.testing.assert_array_equal([mean_back, std_back], [mean, std])
+    kernel = before["conv_1/kernel"]
+    # float16 rounds each weight by its own size, int8 by the largest of its output channel
+    scale = np.abs(kernel) if form == "half" else np.abs(kernel).max((0, 1, 2))
+    assert (np.abs(after["conv_1/kernel"] - kernel) <= error * scale * 1.001 + 6e-8).all()
+    for name in ("conv_1/bias", "conv_1_bn/moving_variance"):
+        np.testing.assert_array_equal(after[name], before[name])
+    full = tmp_path / "full.npz"
+    weights.save(full, before, mean, std)
+    assert path.stat().st_size <= share * full.stat().st_size
+
+
+def test_weights_of_another_network_are_refused(run: RunDir) -> None:
+    from training.model import build
+
+    found, *_ = weights.load(run.file("weights.npz"))
+    other = build(small.spec(network__width=2.0).network)
+    with pytest.raises(RunError, match="of another network"):
+        weights.into(other, found)
+    with pytest.raises(RunError, match="of another network"):
+        weights.into(build(run.spec().network), {})
+
+
+def test_a_file_that_is_no_weights_is_refused(tmp_path: Path) -> None:
+    rundir.write_arrays(tmp_path / "w.npz", {"x": np.zeros(3)})
+    with pytest.raises(RunError, match="is not a file of Plumage weights"):
+        weights.load(tmp_path / "w.npz")
+
+
+def test_the_test_figures_are_taken_once_and_reproduced_exactly(run: RunDir) -> None:
+    first = evaluate(run)
+    card = run.card()
+    assert first["card"] is None and card
+    assert card["figures"]["test"] == first["test"] | {"taken": card["figures"]["test"]["taken"]}
+    again = evaluate(run)
+    assert again["test"] == first["test"] and again["card"] == card["figures"]["test"]
+    assert run.card() == card
+    assert first["test"]["pictures"] == 60 and first["test"]["accuracy"] * 60 == pytest.approx(
+        round(first["test"]["accuracy"] * 60)
+    )
+
+
+def test_other_classes_and_other_sizes_are_refused(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RunError, match="has others"):
+        evaluate(run, "birds")
+    monkeypatch.setattr(data, "load_test", lambda name: (np.zeros((2, 16, 12, 3), np.uint8), np.zeros(2, np.int32)))
+    with pytest.raises(RunError, match="takes pictures of 8x8; those of drawn are 12x16"):
+        evaluate(run)
+
+
+def test_an_unfinished_run_has_nothing_to_measure(tmp_path: Path) -> None:
+    run = rundir.create(small.spec(), tmp_path / "new")
+    with pytest.raises(RunError, match="let it finish first"):
+        evaluate(run)
+
+
+def test_export_is_what_plain_keras_reads(run: RunDir, tmp_path: Path) -> None:
+    import keras
+
+    from training import predict
+    from training.calibration import softmax
+
+    weights.export(run, tmp_path / "m.keras")
+    images = small.pictures(10, seed=5)[0]
+    plain = keras.saving.load_model(tmp_path / "m.keras").predict(images.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(plain, softmax(predict.load(run).logits(images)), atol=1e-5)
+    with pytest.raises(RunError, match=r"must end in \.keras"):
+        weights.export(run, tmp_path / "m.h5")
+
+
+@pytest.mark.parametrize("form", ["half", "int8"])
+def test_what_ships_is_what_is_measured(run: RunDir, form: Any) -> None:
+    card = ship(run, "small", form)
+    model = rundir.find("small")
+    assert [file.name for file in sorted(model.path.iterdir())] == [
+        "card.json",
+        "history.jsonl",
+        "spec.json",
+        "weights.npz",
+    ]
+    assert model.spec() == run.spec() and card == model.card()
+    assert {line["kind"] for line in model.history()} == {"epoch"}
+    assert card["weights"] == form and card["compacted"]["bytes"] == model.file("weights.npz").stat().st_size
+    assert card["compacted"]["validation_before"] == run.card()["figures"]["validation"]  # type: ignore[index]
+    again = evaluate(model)
+    assert {name: again["card"][name] for name in again["test"]} == again["test"]
+    assert card["calibration"]["temperature"] > 0
+    assert run.card()["figures"]["test"] is None, "the run itself was not measured"  # type: ignore[index]
+    with pytest.raises(RunError, match="is there already"):
+        ship(run, "small", form)
+
+
+def test_a_further_seed_ships_its_card_alone(run: RunDir) -> None:
+    ship(run, "small", card_only=True)
+    folder = run.path.parent / "models" / "small" / "seed-0"
+    assert sorted(file.name for file in folder.iterdir()) == ["card.json", "history.jsonl", "spec.json"]
+    assert json.loads((folder / "card.json").read_text())["figures"]["test"]["pictures"] == 60
+    assert rundir.models() == []
+    ship(run, "small")  # the shipped seed joins the folder of the others
+    assert [model.id for model in rundir.models()] == ["small"] and folder.is_dir()
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".x"])
+def test_a_model_needs_a_plain_name(run: RunDir, name: str) -> None:
+    with pytest.raises(RunError, match="is no name for a model"):
+        ship(run, name)
