@@ -46,8 +46,8 @@ class Engine:
         self._pictures = images.dtype == np.uint8 and images.ndim == 4
         if images.shape[1:] != tuple(spec.network.input_shape):
             raise ValueError(
-                f"The network takes {spec.network.input_shape} and the pictures of {dataset.name} are "
-                f"{images.shape[1:]}; set network.input_shape to theirs."
+                f"The network takes {_size(spec.network.input_shape)} and the pictures of {dataset.name} are "
+                f"{_size(images.shape[1:])}; set network.input_shape to theirs."
             )
         if len(dataset.class_names) > spec.network.classes:
             raise ValueError(
@@ -92,7 +92,7 @@ class Engine:
         """
         first = epoch * self.steps_per_epoch + first_step
         rates = [self.learning_rate(epoch, first_step + k) for k in range(steps)]
-        indices = np.stack([self._batch(first + k) for k in range(steps)])
+        indices = np.stack([self.batch(first + k) for k in range(steps)])
         loss, accuracy = self._train(indices, np.asarray(rates, np.float32), np.int32(first))
         return float(loss), float(accuracy)
 
@@ -101,11 +101,11 @@ class Engine:
         return learning_rate(self.spec.fit, epoch * self.steps_per_epoch + step, self.steps_per_epoch)
 
     def warm_up(self) -> None:
-        """Trace the training step, so that the first call of `train` starts at once; trains nothing."""
-        self._train.get_concrete_function()
+        """Trace and optimize the training step, so that the first call of `train` starts at once; trains nothing."""
+        self._train(np.zeros((0, self.spec.fit.batch_size), np.int32), np.zeros(0, np.float32), np.int32(0))
 
-    def _batch(self, step: int) -> np.ndarray:
-        """Indices of the pictures of global step `step`, int32 (batch_size,)."""
+    def batch(self, step: int) -> np.ndarray:
+        """Indices of the training pictures of global step `step`, int32 (batch_size,)."""
         order, place = divmod(step, self._batches)
         filled = np.resize(_order(self.spec.fit.seed, order, self._count), self._batches * self.spec.fit.batch_size)
         return filled.reshape(self._batches, -1)[place]
@@ -157,25 +157,29 @@ class Engine:
         return tf.stack([tf.constant(self.spec.fit.seed, tf.int32), step * 1024 + 256 * stream])
 
     def _prepare(self, x: Any, seed: Any, changed: bool = True) -> Any:
-        """Augmented (if `changed`) and normalized pictures, in the number format of the layers."""
+        """Augmented (if `changed`) and normalized pictures, float32."""
         import tensorflow as tf
 
         x = tf.cast(x, tf.float32)
         if not self._pictures:
-            return tf.cast((x - self.mean) / self.std, self._dtype)
+            return x
         if changed and self.spec.data.augmentation.on:
             x = augment(x, self.spec.data.augmentation, seed)
         # Rows as one axis: broadcasting three channels alone is slow.
         shape, width = tf.shape(x), x.shape[2]
         mean, scale = np.tile(self.mean, width), np.tile(1 / self.std, width)
-        x = (tf.reshape(x, [-1, len(mean)]) - mean) * scale
-        return tf.cast(tf.reshape(x, shape), self._dtype)
+        return tf.reshape((tf.reshape(x, [-1, len(mean)]) - mean) * scale, shape)
 
     def _cast(self) -> dict[str, Any]:
-        """The variables in the number format of the layers; batch norm's stay in float32."""
+        """The variables in the number format of the layers; batch norm and the logits stay in float32."""
         import tensorflow as tf
 
-        return {n: tf.cast(v, self._dtype) if n.endswith(("kernel", "bias")) else v for n, v in self._variables.items()}
+        return {
+            name: tf.cast(variable, self._dtype)
+            if name.endswith(("kernel", "bias")) and "output" not in name
+            else variable
+            for name, variable in self._variables.items()
+        }
 
     @staticmethod
     def _losses(labels: Any, logits: Any, smoothing: float) -> Any:
@@ -192,7 +196,7 @@ class Engine:
     def evaluate(
         self, images: np.ndarray, labels: np.ndarray, augmented: bool = False, draw: int = 0
     ) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy over `images` (uint8) and `labels`.
+        """Mean cross-entropy and accuracy over `images` (uint8) and `labels`, computed in float32.
 
         `augmented` changes the pictures at random, as `ImageDataGenerator(validation_split=…)`
         does with its validation pictures; `draw` (the epoch, say) selects the changes.
@@ -204,7 +208,7 @@ class Engine:
         return float(losses.mean()), float((logits.argmax(1) == labels).mean())
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (n, classes), for pictures as uint8."""
+        """Probabilities, float32 (n, classes), for pictures as uint8; computed in float32."""
         logits = self._logits(images)
         powers = np.exp(logits - logits.max(1, keepdims=True))
         return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
@@ -217,13 +221,13 @@ class Engine:
                 np.int32,
             )
             parts.append(self._infer(images[first : first + EVALUATION_BATCH], seed, augmented).numpy())
-        return np.concatenate(parts).astype(np.float64)
+        return np.concatenate(parts or [np.zeros((0, self.spec.network.classes))]).astype(np.float64)
 
     def _inference(self, images: Any, seed: Any, augmented: Any) -> Any:
         import tensorflow as tf
 
         x = tf.cond(augmented, lambda: self._prepare(images, seed), lambda: self._prepare(images, seed, changed=False))
-        return networks.forward(self._layers, self._cast(), x)[0]
+        return networks.forward(self._layers, self._variables, x)[0]
 
     # --- State ------------------------------------------------------------------------------
 
@@ -261,6 +265,10 @@ def _assign(variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
             raise ValueError(f"The state is of another network: {name} is {found}, expected {tuple(variable.shape)}.")
     for name, variable in variables.items():
         variable.assign(values[name])
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _accuracy(labels: Any, logits: Any) -> Any:
