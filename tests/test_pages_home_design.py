@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -240,30 +241,30 @@ def test_present_mode_holds_for_the_visit_and_leaves_small_print_out() -> None:
 # --- Speed and separation --------------------------------------------------------------------------
 
 
-def test_a_switch_redraws_quickly() -> None:
-    """200 ms on the server; the limit here is wider, for busy machines, and counts the harness too."""
-    at = design(**{"from": "final"})
-    times = []
-    for pooling in ("max", "average", "max", "average"):
-        at.segmented_control(key="design.pooling").set_value(pooling)
-        start = time.process_time()
-        at.run()
-        times.append(time.process_time() - start)
-    assert min(times) < 0.2, times
-
-
-def test_the_app_never_imports_tensorflow() -> None:
+def test_a_switch_redraws_within_200_ms_and_nothing_imports_tensorflow() -> None:
+    """In a process of its own, in CPU time: what a redraw costs the server, whatever else the machine does."""
     code = (
-        "import sys\n"
+        "import json, sys, time\n"
         "from streamlit.testing.v1 import AppTest\n"
         f"at = AppTest.from_file({str(ROOT / 'app.py')!r}, default_timeout=60).run()\n"
-        "at.switch_page('pages/design.py').run()\n"
+        "at.switch_page('pages/design.py')\n"
+        "at.query_params['from'] = 'final'\n"
+        "at.run()\n"
         "assert not at.exception, at.exception\n"
-        "print([m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules])\n"
+        "times = []\n"
+        "for pooling in ('max', 'average') * 3:\n"
+        "    at.segmented_control(key='design.pooling').set_value(pooling)\n"
+        "    start = time.process_time()\n"
+        "    at.run()\n"
+        "    times.append(time.process_time() - start)\n"
+        "heavy = [m for m in ('tensorflow', 'keras', 'torch') if m in sys.modules]\n"
+        "print(json.dumps({'times': times, 'heavy': heavy}))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["heavy"] == []
+    assert statistics.median(told["times"]) < 0.2, told["times"]
 
 
 # --- Parts -----------------------------------------------------------------------------------------
