@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -14,7 +15,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import controls, curves, present, runs, text
-from training import catalogue, data, rundir
+from training import catalogue, data, rundir, toggles
 from training.paths import models_dir
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -50,6 +51,7 @@ def main() -> None:
     if not chosen:
         st.info("Choose two runs or models above.", icon=":material/compare_arrows:")
         return
+    suggest_parent(chosen, specs)
     names = runs.names({key: specs[key] for key in chosen})
     histories = {key: there[key].history() for key in chosen}
     show_curves({names[key]: histories[key] for key in chosen})
@@ -80,13 +82,19 @@ def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[st
         default = [key for key in wanted if key in there][:AT_MOST]
         if gone := [key for key in wanted if key not in there]:
             st.caption(f"No longer here: {', '.join(gone)}.")
-    if _KEY in st.session_state:  # a run that was picked may have been deleted on another page
-        st.session_state[_KEY] = [key for key in st.session_state[_KEY] if key in there]
+    # On later runs a person's choice stands, less what was deleted meanwhile on another page.
+    st.session_state[_KEY] = [key for key in st.session_state.get(_KEY, default) if key in there]
     return st.multiselect(
-        "Runs and models", list(there), default=default, key=_KEY, max_selections=AT_MOST,
-        format_func=lambda key: _option(there[key], specs[key]), on_change=_into_address,
-        placeholder="Choose runs and models",
+        "Runs and models", list(there), key=_KEY, max_selections=AT_MOST, format_func=options(there, specs).__getitem__,
+        on_change=_into_address, placeholder="Choose runs and models",
     )  # fmt: skip
+
+
+def options(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> dict[str, str]:
+    """What each id is called in the list, all different: Streamlit knows a choice by its words."""
+    words = {key: _option(run, specs[key]) for key, run in there.items()}
+    seen = Counter(words.values())
+    return {key: f"{word} · {key}" if seen[word] > 1 else word for key, word in words.items()}
 
 
 def _first_choice(there: Mapping[str, RunDir]) -> list[str]:
@@ -99,8 +107,33 @@ def _into_address() -> None:
     st.query_params["runs"] = ",".join(st.session_state[_KEY])
 
 
+def suggest_parent(chosen: Sequence[str], specs: Mapping[str, RunSpec]) -> None:
+    """One click to the step before, for the first choice whose parent in the catalogue is not beside it."""
+    if present.is_on() or len(chosen) >= AT_MOST:
+        return
+    beside = {(specs[key].name, specs[key].data.name) for key in chosen}
+    for key in chosen:
+        name, pictures = specs[key].name, specs[key].data.name
+        parent = catalogue_parent(specs[key])
+        if parent is None or (parent, pictures) in beside:
+            continue
+        found = next((k for k, spec in specs.items() if (spec.name, spec.data.name) == (parent, pictures)), None)
+        if found:
+            st.button(f"Add {parent}, the step before {name}", icon=":material/add:", type="tertiary",
+                      on_click=_add, args=(found,))  # fmt: skip
+        else:
+            controls.link("train", f"Train {parent}, the step before {name}",
+                          {toggles.FROM: parent, "data": pictures}, icon=":material/play_circle:")  # fmt: skip
+        return
+
+
+def _add(key: str) -> None:
+    st.session_state[_KEY] = [*st.session_state[_KEY], key]
+    _into_address()
+
+
 def _shipped(run: RunDir) -> bool:
-    return run.path.parent == models_dir()
+    return run.path.resolve().parent == models_dir().resolve()
 
 
 def _option(run: RunDir, spec: RunSpec) -> str:
@@ -174,7 +207,7 @@ def effect(
         chance = 2 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
         loss = text.signed(new[f"{part}_loss"] - old[f"{part}_loss"], 3)
         parts.append(
-            f"{part} accuracy {text.signed(100 * (q - p))} points (±{100 * chance:.1f} by chance), loss {loss}"
+            f"{part} accuracy {text.signed(100 * (q - p))} points (±{100 * chance:.1f} from the choice of pictures alone), loss {loss}"
         )
     if not parts:
         return ""

@@ -247,6 +247,8 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         if state != "finished" and st.button("Resume", type="primary", icon=":material/play_arrow:"):
             _do(launcher.resume, run, ("stopped", "failed"))
         controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
+        if state == "finished":
+            controls.link("classify", "Classify with it", {"run": run.id}, icon=":material/image_search:")
         if st.button("Train this design again", type="tertiary", icon=":material/replay:"):
             _visit(toggles.to_query(spec))
         controls.link("design", "Change the design", toggles.to_query(spec), icon=":material/architecture:")
@@ -343,7 +345,7 @@ def _links(rows: list[tuple[RunDir, RunSpec, dict[str, Any]]]) -> None:
 def own_run(name: str) -> RunDir:
     """The run of the address; raises `RunError` for anything but a whole run of this app's own folder."""
     run = rundir.find(name)
-    if run.path.parent != runs_dir():
+    if run.path.resolve().parent != runs_dir().resolve():
         raise RunError(f"There is no run {name!r} here; it may have been deleted.")
     run.spec()
     return run

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
+from pathlib import Path
 
-from pages.shared import plan, runs
-from training import catalogue, cost
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.shared import measure, plan, runs
+from training import catalogue, cost, launcher, rundir
+from training.rundir import RunDir
 from training.spec import RunSpec
 
+ROOT = Path(__file__).resolve().parent.parent
 BASENET = catalogue.variant("basenet").spec
 
 
@@ -109,7 +115,14 @@ def test_names_tell_runs_apart() -> None:
     final = catalogue.variant("final").spec
     assert list(runs.names({"a": BASENET, "f": final, "b": average})) == ["a", "f", "b"]  # the order of the curves
     assert runs.names({"a": BASENET}) == {"a": "basenet"}
-    assert len(set(runs.names({"a": BASENET, "b": BASENET, "c": average}).values())) == 3
+    twins = runs.names({"basenet-1200": BASENET, "basenet-1300": BASENET, "c": average})
+    assert list(twins.values()) == [
+        "basenet (Pooling max, 1200)",
+        "basenet (Pooling max, 1300)",
+        "basenet (Pooling average)",
+    ]
+    seeds = runs.names({"a": BASENET, "b": average, "c": average.replace({"fit.seed": 1, "fit.epochs": 3})})
+    assert seeds["b"] == "basenet (Pooling average, Epochs 27)" and seeds["c"] == "basenet (Pooling average, Epochs 3)"
 
 
 @pytest.mark.parametrize(
@@ -150,3 +163,220 @@ def test_a_summary_is_numbers_and_says_what_is_not_known() -> None:
 def test_a_summary_of_a_run_that_has_not_begun() -> None:
     empty = runs.summary(RunSpec(name="own", network=BASENET.network), [], None)
     assert empty["best_epoch"] is None and empty["gap"] is None and empty["report_accuracy"] is None
+
+
+# --- The pages themselves ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Folders of the test's own, no data set but the drawn one, and nothing that trains: what is submitted waits."""
+    for variable in ("PLUMAGE_MODELS", "PLUMAGE_RUNS"):
+        monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
+    monkeypatch.delenv("PLUMAGE_DATA", raising=False)
+    monkeypatch.setattr(launcher, "spawn", lambda: None)
+    yield tmp_path
+
+
+def show(page: str, **query: str) -> AppTest:
+    """The app at a page with an address, run once."""
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    at.switch_page(f"pages/{page}.py")
+    for key, value in query.items():
+        at.query_params[key] = value
+    return ran(at)
+
+
+def ran(at: AppTest) -> AppTest:
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def asked(at: AppTest) -> dict[str, str]:
+    return {key: value[0] if isinstance(value, list) else value for key, value in at.query_params.items()}
+
+
+def said(at: AppTest) -> str:
+    """All that stands on the page outside of widgets."""
+    parts = [
+        element.value for kind in ("markdown", "caption", "info", "warning", "error") for element in getattr(at, kind)
+    ]
+    return "\n".join([*parts, *(element.proto.body for element in at.get("html"))])
+
+
+def button(at: AppTest, label: str):
+    return next(element for element in at.button if label in element.label)
+
+
+def finished(spec: RunSpec, accuracy: float = 0.4, test: dict | None = None) -> RunDir:
+    """A finished run in the folder of runs."""
+    run = rundir.create(spec)
+    for line in history(accuracy - 0.1, accuracy):
+        run.append_history({"step": round(176 * line["epoch"]), **line})
+    run.write_card({"data": {"name": spec.data.name}, "figures": {"epochs": 2, "test": test}, "wall_seconds": 4.0})
+    run.write_status(state="finished", epoch=2, step=0, steps_per_epoch=176, elapsed_seconds=4.0, message="")
+    return run
+
+
+DRAWN = BASENET.replace({"data.name": "drawn"})
+
+
+def test_train_says_what_it_will_do_and_start_puts_the_run_into_the_address(places: Path) -> None:
+    at = show("train", **{"from": "basenet", "pooling": "average", "seed": "7", "minutes": "0.1"})
+    assert "basenet" in said(at) and "Pooling: average" in said(at) and "6.0 s buys about" in said(at)
+    button(at, "Start training").click()
+    ran(at)
+    [run] = rundir.runs()
+    assert asked(at)["run"] == run.id
+    spec = run.spec()
+    assert (
+        spec.network.pooling == "average"
+        and spec.fit.minutes == 0.1
+        and spec.fit.seed == 7
+        and spec.data.name == "drawn"
+    )
+    assert [element.label for element in at.button if element.label == "Stop"] == ["Stop"]
+
+
+def test_by_epochs_and_the_address_brings_the_choice_back(places: Path) -> None:
+    at = show("train", run_epochs="2", data="drawn")
+    assert at.number_input(key="train-epochs").value == 2
+    at.number_input(key="train-epochs").set_value(3)
+    ran(at)
+    assert asked(at)["run_epochs"] == "3" and "3 epochs of 176 steps" in said(at)
+    again = show("train", **asked(at))
+    assert again.number_input(key="train-epochs").value == 3
+
+
+@pytest.mark.parametrize("query", [{"minutes": "nan"}, {"minutes": "-3"}, {"run_epochs": "many"}, {"seed": "1e99"},
+                                   {"data": "../../etc"}, {"run": "../../etc"}, {"run": "/"}, {"run": ""}])  # fmt: skip
+def test_nonsense_in_the_address_breaks_nothing(places: Path, query: dict[str, str]) -> None:
+    at = show("train", **query)
+    assert at.button or at.get("page_link")
+
+
+def test_the_same_training_in_a_second_tab_is_the_first_one_s(places: Path) -> None:
+    for _ in range(2):
+        at = show("train", data="drawn")
+        button(at, "Start training").click()
+        ran(at)
+    [run] = rundir.runs()
+    assert asked(at)["run"] == run.id
+
+
+def test_a_run_that_is_gone_is_said_and_a_way_on_offered(places: Path) -> None:
+    at = show("train", run="basenet-19990101-000000")
+    assert "basenet-19990101-000000" in at.warning[0].value
+    assert at.get("page_link")
+
+
+def test_a_run_outside_the_folder_of_runs_is_not_shown(places: Path, tmp_path: Path) -> None:
+    other = rundir.create(DRAWN, tmp_path / "elsewhere")
+    at = show("train", run=str(other.path))
+    assert at.warning and not [element for element in at.button if "Delete" in element.label]
+
+
+def test_a_finished_run_shows_its_figures_and_the_report_s_beside_its_own(places: Path) -> None:
+    run = finished(DRAWN, test={"loss": 1.9, "accuracy": 0.45, "pictures": 2500})
+    text = said(show("train", run=run.id))
+    for figure in ("40.0 %", "45.0 %", "± 1.0 on 2,500 pictures", "44.1 %", "1.9901"):
+        assert figure in text, figure
+    assert "not comparable" in text and "2 epochs instead of 27" in text
+
+
+def test_test_figures_are_taken_only_on_request_and_once(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, begun = finished(DRAWN), []
+    monkeypatch.setattr(measure, "start", lambda path: begun.append(path))
+    at = show("train", run=run.id)
+    assert not begun and "Not measured yet" in said(at)
+    button(at, "Measure on the test pictures").click()
+    ran(at)
+    assert begun == [run.path]
+    monkeypatch.setattr(measure, "under_way", lambda path: True)
+    assert button(ran(at), "Measuring").disabled
+
+
+def test_a_failed_run_shows_its_sentence_and_offers_to_go_on(places: Path) -> None:
+    run = rundir.create(DRAWN)
+    run.write_status(state="failed", message="The loss stopped being a number; try a third of the learning rate.")
+    at = show("train", run=run.id)
+    assert "try a third" in at.error[0].value
+    button(at, "Resume").click()
+    ran(at)
+    assert run.status()["state"] == "queued"
+
+
+def test_a_run_whose_process_died_says_so_and_offers_to_go_on(places: Path) -> None:
+    run = rundir.create(DRAWN)
+    run.write_status(state="running", pid=2**22 + 1, heartbeat=0, step=3, steps_per_epoch=176)
+    at = show("train", run=run.id)
+    assert "resume" in said(at) and button(at, "Resume")
+
+
+def test_stop_takes_a_waiting_run_out_of_the_queue(places: Path) -> None:
+    run = rundir.create(DRAWN, queued=True)
+    at = show("train", run=run.id)
+    button(at, "Stop").click()
+    ran(at)
+    assert run.status()["state"] == "stopped" and button(at, "Resume")
+
+
+def test_delete_asks_first_and_then_leaves_nothing(places: Path) -> None:
+    run = finished(DRAWN)
+    at = show("train", run=run.id)
+    assert "for good" in said(at) and run.path.exists()
+    button(at, "Delete for good").click()
+    ran(at)
+    assert not run.path.exists() and "run" not in asked(at)
+
+
+def test_runs_under_way_come_first_in_the_list(places: Path) -> None:
+    waiting = rundir.create(DRAWN, queued=True)
+    waiting.write_status(created=0.0)
+    finished(DRAWN)
+    labels = [element.label for element in show("train").button if "drawn" in element.label]
+    assert [label.rsplit(" ", 1)[1] for label in labels] == ["queued", "finished"]
+
+
+def test_compare_without_runs_leads_to_the_first(places: Path) -> None:
+    at = show("compare")
+    assert "nothing to compare yet" in at.info[0].value and at.get("page_link")
+
+
+def test_compare_shows_what_differs_figures_and_what_the_change_did(places: Path) -> None:
+    a = finished(DRAWN, 0.4, {"loss": 1.9, "accuracy": 0.45, "pictures": 2500})
+    b = finished(DRAWN.replace({"network.pooling": "average"}), 0.43)
+    at = show("compare", runs=f"{a.id},{b.id}")
+    differs, figures = (table.value for table in at.table)
+    assert differs.shape == (1, 3) and list(differs.iloc[0]) == ["Pooling", "max", "average"]
+    rows = {row[0]: list(row[1:]) for row in figures.itertuples(index=False)}
+    assert rows["Validation accuracy there"] == ["40.0 %", "43.0 %"] and rows["Test accuracy"] == ["45.0 %", "–"]
+    assert "Pooling: max to average" in said(at) and "+3.0 points" in said(at)
+    assert len(at.get("vega_lite_chart")) == 2
+
+
+def test_the_choice_is_in_the_address_and_what_is_gone_is_said(places: Path) -> None:
+    a = finished(DRAWN)
+    at = show("compare", runs=f"{a.id},gone-1")
+    assert at.multiselect[0].value == [a.id] and "gone-1" in said(at)
+    b = finished(DRAWN.replace({"fit.seed": 1}))
+    ran(at).multiselect[0].set_value([a.id, b.id])
+    ran(at)
+    assert asked(at)["runs"] == f"{a.id},{b.id}"
+
+
+def test_the_step_before_is_one_click_away(places: Path) -> None:
+    parent = finished(DRAWN)
+    child = finished(catalogue.variant("basenet-norm").spec.replace({"data.name": "drawn"}))
+    at = show("compare", runs=child.id)
+    button(at, "Add basenet").click()
+    ran(at)
+    assert asked(at)["runs"] == f"{child.id},{parent.id}"
+    assert "+ normalization" in said(at) and "The report's test accuracy: −0.6 points" in said(at)
+
+
+def test_a_run_that_has_just_begun_can_be_compared(places: Path) -> None:
+    run = rundir.create(DRAWN, queued=True)
+    at = show("compare", runs=run.id)
+    assert "No epoch has ended yet" in said(at)

@@ -129,20 +129,26 @@ def one_change(a: RunSpec, b: RunSpec) -> str:
 
 
 def names(runs: Mapping[str, RunSpec]) -> dict[str, str]:
-    """A short name for each run id, all different: the entry, and what tells it from its namesakes.
+    """A short name for each run id, all different: the entry, and the settings that tell it from its namesakes.
 
     >>> names({"a": basenet, "b": basenet_with_average_pooling})
     {'a': 'basenet (Pooling max)', 'b': 'basenet (Pooling average)'}
+
+    Equal specs are told apart by the rest of their ids.
     """
     result: dict[str, str] = {}
     for name in dict.fromkeys(spec.name for spec in runs.values()):
         group = {key: spec for key, spec in runs.items() if spec.name == name}
-        rows = differences(list(group.values())) if len(group) > 1 else []
-        for place, key in enumerate(group):
-            told = [f"{row['setting']} {row[str(place)]}" for row in rows[:2]]
-            result[key] = f"{name} ({', '.join(told)})" if told else name
-    seen = list(result.values())
-    return {key: f"{result[key]} [{key}]" if seen.count(result[key]) > 1 else result[key] for key in runs}
+        told: dict[str, tuple[str, ...]] = dict.fromkeys(group, ())
+        for row in differences(list(group.values())):
+            more = {key: (*told[key], f"{row['setting']} {row[str(i)]}") for i, key in enumerate(group)}
+            if len(set(more.values())) > len(set(told.values())):  # it tells some apart that were not yet
+                told = more
+        for key, words in told.items():
+            twins = list(told.values()).count(words) > 1
+            parts = [*words, *([key.removeprefix(f"{name}-")] if twins else [])]
+            result[key] = f"{name} ({', '.join(parts)})" if parts else name
+    return {key: result[key] for key in runs}
 
 
 def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | None) -> dict[str, Any]:
