@@ -1,0 +1,241 @@
+"""The command line: stable answers, exit codes, and a sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests import small
+from training import catalogue, cli, data, rundir, toggles
+from training.spec import SpecError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
+    monkeypatch.delenv("PLUMAGE_DATA", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small pictures under the name "drawn"."""
+    info = data.DataInfo("drawn", "Small", 3, 96, 30, 60, (8, 8, 3), True, "here", "")
+    monkeypatch.setattr(data, "load", lambda name, validation="stratified": small.dataset(name=name))
+    monkeypatch.setattr(data, "load_test", lambda name: small.pictures(60, seed=3))
+    monkeypatch.setattr(data, "info", lambda name: info)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
+    """The one JSON object that the command prints."""
+    assert cli.main([*arguments, "--json"]) == code
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+# --- What needs no TensorFlow ------------------------------------------------------------------
+
+
+def test_light_commands_do_not_load_tensorflow() -> None:
+    code = "import sys; from training.cli import main; main(sys.argv[1:]); print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    for command in (["list"], ["describe", "final"], ["runs"], ["data", "status"], ["fit", "--help"]):
+        done = subprocess.run([sys.executable, "-c", code, *command], cwd=ROOT, capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1] == "False False", (command, done.stderr)
+
+
+def test_list_is_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row["name"]: row for row in answer(capsys, "list")["variants"]}
+    assert list(rows) == catalogue.names()
+    assert rows["basenet"]["macs"] == 614_050 and rows["basenet"]["report"]["accuracy"] == 0.4412
+    assert rows["basenet-norm"]["parent"] == "basenet" and rows["basenet"]["shipped"] is False
+    assert cli.main(["list"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in catalogue.names())
+
+
+def test_describe_gives_layers_and_totals(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    found = answer(capsys, "describe", "final")
+    assert found["kernel_weights"] == 3_069_024 and found["layers"][0]["output_shape"] == [32, 32, 32]
+    file = folder / "mine.json"
+    file.write_text(json.dumps(found["spec"]))
+    assert answer(capsys, "describe", str(file)) == found
+    assert cli.main(["describe", "basenet"]) == 0
+    assert "24,197 parameters" in capsys.readouterr().out
+
+
+def test_runs_and_data_status_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(capsys, "runs") == {"runs": []}
+    run = rundir.create(small.spec())
+    [row] = answer(capsys, "runs")["runs"]
+    assert row["run"] == run.id and row["state"] == "stopped" and row["test_accuracy"] is None
+    assert [info["name"] for info in answer(capsys, "data", "status")["data"]] == list(data.NAMES)
+    assert cli.main(["runs"]) == cli.main(["data", "status"]) == 0
+
+
+# --- Options -----------------------------------------------------------------------------------
+
+
+def test_every_toggle_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["fit", "--help"]) == 0
+    text = capsys.readouterr().out
+    for toggle in toggles.TOGGLES:
+        assert f"--{toggle.key.replace('_', '-')}" in text
+
+
+def test_options_make_the_spec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from training import commands
+
+    asked = []
+
+    def fit(spec: Any, *_: Any) -> dict[str, Any]:
+        asked.append(spec)
+        return {"run": "r", "state": "finished", "message": "", "figures": None, "directory": "r"}
+
+    monkeypatch.setattr(commands, "fit", fit)
+    options = ["--data", "cifar10", "--epochs", "2", "--seed", "7", "--pooling", "average", "--dropout", "0.1,0.1,0.25",
+               "--horizontal-flip", "on", "--set", "fit.momentum=0.8", "--set", "batch_norm=all"]  # fmt: skip
+    assert cli.main(["fit", "basenet-norm-aug-es", *options]) == 0
+    base = catalogue.variant("basenet-norm-aug-es").spec
+    assert asked == [base.replace({
+        "data.name": "cifar10", "network.classes": 10, "fit.epochs": 2, "fit.early_stopping.max_epochs": 2,
+        "fit.seed": 7, "network.pooling": "average", "network.dropout": [0.1, 0.1, 0.25],
+        "data.augmentation.horizontal_flip": True, "fit.momentum": 0.8, "network.batch_norm": "all",
+    })]  # fmt: skip
+
+
+WRONG = [
+    ([], "Usage"),
+    (["nothing"], "No such command"),
+    (["describe"], "Missing argument"),
+    (["describe", "fina"], "Did you mean final"),
+    (["describe", "no/such.json"], "cannot be read"),
+    (["fit"], "What is to be trained"),
+    (["fit", "basenet", "--epochs", "many"], "valid integer"),
+    (["fit", "basenet", "--epochs", "0"], "fit.epochs = 0 is not possible"),
+    (["fit", "basenet", "--minutes", "nan"], "fit.minutes"),
+    (["fit", "basenet", "--seed", "-1"], "fit.seed = -1"),
+    (["fit", "basenet", "--data", "imagenet"], "there are cifar100-25"),
+    (["fit", "basenet", "--pooling", "median"], "it is one of max, average"),
+    (["fit", "basenet", "--dropout", "2,2,2"], "is not possible"),
+    (["fit", "basenet", "--dropout", "0.1"], "3 places"),
+    (["fit", "basenet", "--set", "fit.speed=9"], "fit.speed is not a field"),
+    (["fit", "basenet", "--set", "pool=max"], "Did you mean"),
+    (["fit", "basenet", "--set", "momentum"], "FIELD=VALUE"),
+    (["fit", "basenet", "--resume"], "--run-dir"),
+    (["fit", "--resume", "--run-dir", "x", "--seed", "3"], "takes no changes"),
+    (["evaluate", "nothing"], "There is no run"),
+    (["evaluate", "basenet"], "no trained model of it"),
+    (["predict", "basenet"], "Missing argument"),
+    (["predict", "basenet", "x.png", "--top", "0"], "greater than or equal to 1"),
+    (["data", "fetch", "imagenet"], "There is no data set"),
+    (["ship", "x"], "Missing option"),
+]
+
+
+@pytest.mark.parametrize(
+    "arguments, words", WRONG, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_wrong_use_is_2_and_a_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert words in out + err and "Traceback" not in out + err
+    assert not (tmp_path / "runs").exists(), "wrong use left a run"
+
+
+def test_other_problems_are_1_and_a_sentence(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    run = rundir.create(small.spec())
+    for arguments, words in (
+        (["fit", "basenet"], "get it with: python -m training data fetch cifar100-25"),
+        (["fit", "basenet", "--data", "drawn", "--run-dir", str(tmp_path / "file" / "run")], "cannot be made"),
+        (["fit", "--resume", "--run-dir", str(tmp_path / "none")], "is not a run"),
+        (["evaluate", run.id], "let it finish first"),
+        (["predict", run.id, "x.png"], "let it finish first"),
+        (["export", run.id, "x.keras"], "let it finish first"),
+        (["ship", run.id, "--as", "x"], "only a finished run can ship"),
+    ):
+        assert cli.main(arguments) == 1, arguments
+        out, err = capsys.readouterr()
+        assert words in err and out == "" and len(err.strip().splitlines()) == 1, (arguments, out, err)
+
+
+def test_pictures_that_do_not_fit_are_told_before_a_run_is_made(pictures: None) -> None:
+    from training.commands import check_data
+
+    check_data(small.spec())
+    with pytest.raises(SpecError, match="8x8x3 and the network takes 16x16x3"):
+        check_data(small.spec(network__input_shape=[16, 16, 3]))
+    with pytest.raises(SpecError, match=r"set network\.classes=3"):
+        check_data(small.spec(network__classes=4))
+    with pytest.raises(SpecError, match="it is one of"):
+        check_data(small.spec(data__name="other"))
+
+
+# --- From a spec to an answer ------------------------------------------------------------------
+
+
+def test_a_network_from_training_to_prediction(
+    pictures: None, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    spec, place = folder / "small.json", folder / "run"
+    spec.write_text(small.spec().to_json())
+    assert cli.main(["fit", str(spec), "--run-dir", str(place), "--epochs", "2"]) == 0
+    out, _ = capsys.readouterr()
+    assert "run: finished." in out and "Validation accuracy" in out
+    assert cli.main(["fit", str(spec), "--run-dir", str(place)]) == 1
+    assert "already holds a run" in capsys.readouterr().err
+
+    tested = answer(capsys, "evaluate", str(place))
+    assert tested["data"] == "drawn" and tested["card"] is None and 0 <= tested["test"]["accuracy"] <= 1
+    again = answer(capsys, "evaluate", str(place))
+    assert again["test"] == tested["test"] and again["card"]["accuracy"] == tested["test"]["accuracy"]
+    assert cli.main(["evaluate", str(place)]) == 0
+    assert "(as in its card)" in capsys.readouterr().out
+
+    Image.fromarray(small.pictures(1, seed=4)[0][0]).save(folder / "a.png")
+    found = answer(capsys, "predict", str(place), str(folder / "a.png"), str(folder / "a.png"), "--top", "2")
+    top = found["pictures"][0]["top"]
+    assert len(found["pictures"]) == 2 and len(top) == 2 and top[0]["probability"] >= top[1]["probability"]
+    assert {entry["class"] for entry in top} <= set(small.CLASSES)
+    assert cli.main(["predict", str(place), str(folder / "a.png"), str(spec)]) == 1
+    assert "small.json" in capsys.readouterr().err
+    assert cli.main(["predict", str(place), str(folder / "none.png")]) == 1
+
+    assert cli.main(["export", str(place), str(folder / "m.keras")]) == 0 and (folder / "m.keras").is_file()
+    assert cli.main(["export", str(place), str(folder / "no" / "m.keras")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_failed_training_is_1_and_a_sentence(
+    pictures: None, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    spec = folder / "wild.json"
+    spec.write_text(
+        small.spec(fit__learning_rate=10, fit__momentum=1, fit__epochs=60, network__activation="elu").to_json()
+    )
+    assert cli.main(["fit", str(spec), "--run-dir", str(folder / "wild"), "--batch-norm", "off"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and "is too high" in err.splitlines()[-1] and "Traceback" not in err
+
+
+def test_the_command_itself(folder: Path) -> None:
+    """`python -m training` as a process: the exit code, and a closed pipe."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = [sys.executable, "-m", "training"]
+    assert subprocess.run([*run, "describe", "nothing"], cwd=ROOT, env=environment, capture_output=True).returncode == 2
+    piped = subprocess.run(["sh", "-c", f"{sys.executable} -m training list --json | head -1"], cwd=ROOT, env=environment,
+                           capture_output=True, text=True)  # fmt: skip
+    assert piped.stdout.strip() == "{" and piped.stderr == ""
