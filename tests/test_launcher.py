@@ -1,0 +1,188 @@
+"""Launching: one training at a time, in processes that outlive the app, whatever happens to them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests import small
+from training import catalogue, launcher, rundir, standby
+from training.rundir import RunDir, RunError
+from training.spec import RunSpec
+
+
+def long_spec(seed: int = 0) -> RunSpec:
+    """Hours of training on drawn pictures."""
+    return catalogue.variant("basenet").spec.replace({"data.name": "drawn", "fit.epochs": 10_000, "fit.seed": seed})
+
+
+def until(condition: Callable[[], object], seconds: float = 120) -> float:
+    """Wait for `condition`; the seconds that it took."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < seconds, f"not within {seconds} seconds"
+        time.sleep(0.02)
+    return time.monotonic() - start
+
+
+def state(run: RunDir) -> str:
+    return str(run.status()["state"])
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of runs of its own; every process that was started for it is ended."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("PLUMAGE_RUNS", str(folder))
+    yield folder
+    for process in waiting(folder):
+        process.kill()
+        process.wait(10)
+
+
+def waiting(folder: Path) -> list[psutil.Process]:
+    """The processes that work for this folder of runs."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = process.environ().get("PLUMAGE_RUNS") == str(folder) and "training.standby" in process.cmdline()
+        except psutil.Error:
+            continue
+        if ours and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+@pytest.fixture
+def idle(runs: Path, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Nobody takes the runs of the queue; what would have been started is counted."""
+    started: list[None] = []
+    monkeypatch.setattr(launcher, "spawn", lambda: started.append(None))
+    return started
+
+
+# --- The queue, without processes --------------------------------------------------------------
+
+
+def test_runs_wait_in_their_order(idle: list[None]) -> None:
+    first, second, third = (launcher.submit(small.spec(fit__seed=seed)) for seed in range(3))
+    assert launcher.queue() == [first, second, third] and launcher.next_queued() == first
+    assert [state(run) for run in (first, second, third)] == ["queued"] * 3
+    launcher.stop(first)
+    assert state(first) == "stopped" and launcher.queue() == [second, third]
+    launcher.resume(first)
+    assert launcher.queue() == [second, third, first]
+    assert idle, "somebody has to wait for them"
+
+
+def test_a_second_click_is_no_second_run(idle: list[None]) -> None:
+    first = launcher.submit(small.spec())
+    assert launcher.submit(small.spec()) == first
+    assert launcher.submit(small.spec(fit__seed=1)) != first
+    launcher.stop(first)
+    assert launcher.submit(small.spec()) != first, "that one was stopped: this is a new wish"
+
+
+def test_only_what_was_submitted_is_taken(idle: list[None]) -> None:
+    rundir.create(small.spec())  # by the command line, which trains it itself
+    assert launcher.queue() == [] and launcher.take_next() is None
+    run = launcher.submit(small.spec(fit__seed=1))
+    assert launcher.take_next() == run and state(run) == "running" and launcher.take_next() is None
+
+
+def test_delete_is_for_runs_at_rest(idle: list[None], tmp_path: Path) -> None:
+    run = launcher.submit(small.spec())
+    with pytest.raises(RunError, match="is queued; stop it first"):
+        launcher.delete(run)
+    launcher.stop(run)
+    launcher.delete(run)
+    assert not run.path.exists() and rundir.runs() == []
+    other = rundir.create(small.spec(), tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="does not lie in the folder of runs"):
+        launcher.delete(other)
+
+
+def test_a_finished_run_does_not_go_on(idle: list[None]) -> None:
+    run = rundir.create(small.spec())
+    run.write_status(state="finished")
+    with pytest.raises(RunError, match="is finished"):
+        launcher.resume(run)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "file" / "runs"))
+    with pytest.raises(RunError, match="cannot be made"):
+        launcher.submit(small.spec())
+
+
+def test_the_waiting_process_warms_up_and_leaves_when_idle(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[None] = []
+    monkeypatch.setattr(standby, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(standby, "warm_up", lambda: warmed.append(None))
+    assert standby.wait_for_run(launcher.lock("turn")) is None
+    assert warmed == [None] and not launcher.held("turn")
+
+
+def test_while_one_trains_the_next_waits_without_loading_anything(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standby, "warm_up", lambda: pytest.fail("it loaded TensorFlow beside a training"))
+    monkeypatch.setattr(standby, "IDLE_SECONDS", 0.3)
+    with launcher.lock("turn"):
+        assert standby.wait_for_run(launcher.lock("turn")) is None
+
+
+# --- Real processes ----------------------------------------------------------------------------
+
+
+def test_a_crash_a_stop_and_a_resume(runs: Path) -> None:
+    """One after the other, through everything that may happen to a training."""
+    launcher.keep_warm()
+    until(lambda: launcher.held("standby"))
+    first, second = launcher.submit(long_spec(0)), launcher.submit(long_spec(1))
+    until(first.history)
+    assert state(first) == "running" and state(second) == "queued"
+    assert launcher.queue() == [first, second]
+    with pytest.raises(RunError, match="is running; stop it first"):
+        launcher.delete(first)
+
+    trainer = psutil.Process(first.status()["pid"])
+    assert trainer.nice() > 0 or sys.platform == "win32"
+    assert os.getsid(trainer.pid) != os.getsid(0), "it would end with this terminal"
+    trainer.kill()
+    until(lambda: state(first) == "stopped", 5)
+    assert "resume" in first.status()["message"]
+    until(second.history)  # nobody had to be asked: the next one was waiting
+
+    until(lambda: second.status().get("steps_per_epoch"))
+    start = time.monotonic()
+    launcher.stop(second)
+    assert time.monotonic() - start < 2.5 and state(second) == "stopped"
+
+    launcher.resume(second)
+    launcher.resume(second)  # a second click
+    until(lambda: state(second) == "running")
+    launcher.stop(second)
+    assert state(second) == "stopped"
+    launcher.delete(second)
+    assert rundir.runs() == [first]
+
+
+def test_a_run_outlives_whoever_started_it(runs: Path) -> None:
+    code = """
+from tests.test_launcher import long_spec
+from training import launcher
+print(launcher.submit(long_spec()).id)
+"""
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    run = rundir.find(done.stdout.strip())
+    until(lambda: state(run) == "running")  # its starter is gone
+    launcher.stop(run)
+    until(lambda: not waiting(runs), 30)
