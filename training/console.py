@@ -26,7 +26,7 @@ def quiet(file: Path | None = None) -> Iterator[None]:
     target = os.open(file or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     before = sys.stderr
     if before is sys.__stderr__:
-        sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1, encoding=before.encoding, errors="backslashreplace")
+        sys.stderr = os.fdopen(os.dup(kept), "w", buffering=1, errors="backslashreplace")
     os.dup2(target, 2)
     try:
         yield
