@@ -27,7 +27,7 @@ from training.unlike import LOOK
 from training.worker import WorkerError
 
 MOST_MODELS = 4
-SMALL = 64  # networks for pictures up to this size are explained as the person chooses, larger ones by Grad-CAM
+SMALL = 64  # pictures up to this size are shown as they are, larger ones under a frame
 
 
 # --- Models -----------------------------------------------------------------------------------
@@ -150,7 +150,9 @@ def classify(chosen: list[Choice], items: list[Item], crops: dict[str, Crop], sl
 
 
 def _heat(choice: Choice, item: Item, crop: Crop, pixels: np.ndarray, answer: Answer, method: str) -> str:
-    way = method if choice.picture_size <= SMALL else "grad-cam"
+    way = (
+        "grad-cam" if choice.spec.data.backbone else method
+    )  # a deep backbone ends in a mean: Grad-CAM is exact, and quick
     try:
         heat = answers.explain(choice, pixels, answer.top(1)[0], way)
     except WorkerError:
@@ -190,8 +192,8 @@ def about(chosen: list[Choice]) -> None:
             st.markdown(trust(choice))
         st.markdown(
             "**Covering parts** hides one square of the picture after the other and measures how much of the answer "
-            "is lost. **Grad-CAM** shows where the last convolution is active for the answer; networks that end in "
-            "Flatten and Dense layers, as these do, are shown less exactly by it."
+            "is lost. **Grad-CAM** shows where the last convolution is active for the answer: exact where the network "
+            "ends in a mean over places, as ResNet heads do, and rough where it ends in Flatten and Dense layers."
         )
 
 

@@ -1,0 +1,183 @@
+"""The Classify page: with models and without, addresses, pictures of all kinds, and never a traceback."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from pages.shared import answers
+from tests.models import make_model
+from training import rundir
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module", autouse=True)
+def places(tmp_path_factory):
+    """Folders of models and runs of these tests' own, no data sets but the drawn one, and the worker ended after."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("PLUMAGE_MODELS", "PLUMAGE_RUNS"):
+            patch.setenv(variable, str(tmp_path_factory.mktemp("places")))
+        patch.delenv("PLUMAGE_DATA", raising=False)
+        yield
+        answers.worker().close()
+        answers.worker.clear()
+
+
+@pytest.fixture
+def models():
+    """One shipped model and one run."""
+    if not (rundir.models_dir() / "shipped").exists():
+        make_model(rundir.models_dir() / "shipped", "basenet", 1)
+        make_model(rundir.runs_dir() / "basenet-bn-1", "basenet-bn", 2)
+
+
+def show(**query: str | list[str]) -> AppTest:
+    """The app at the page, run once."""
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    at.switch_page("pages/classify.py")
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def html(at: AppTest) -> str:
+    return "\n".join(element.proto.body for element in at.get("html"))
+
+
+def dropped(at: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    """The page after these files were dropped in."""
+    at.file_uploader(key="uploads").set_value([(name, data, "image/png") for name, data in files]).run()
+    assert not at.exception, at.exception
+    return at
+
+
+def png(seed: int = 0, size: tuple[int, int] = (50, 40)) -> bytes:
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_without_a_model_it_says_what_to_do_and_still_shows_what_a_network_would_see(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path))
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path))
+    at = show()
+    assert "No model is trained yet" in at.info[0].value
+    assert [link.proto.label for link in at.get("page_link")] == ["Train a first network"]
+    assert not at.multiselect
+    dropped(at, ("a.png", png()))
+    assert "32 × 32 pixels" in html(at)
+    answers.worker().close()  # it has this test's folders
+
+
+def test_samples_are_answered_by_every_chosen_model(models):
+    at = show()
+    at.multiselect(key="models").set_value(["shipped", "basenet-bn-1"]).run()
+    at.pills(key="sample-drawn").set_value(["sdrawn0", "sdrawn2"]).run()
+    assert not at.exception and not at.error, [error.value for error in at.error]
+    page = html(at)
+    assert page.count('class="tops') == 4 and page.count("<li>") == 4 * 5
+    assert page.count("<figcaption>Orange spoke for") == 4
+    shares = [float(part.split(" %")[0]) for part in page.split('class="value">')[1:]]
+    assert all(shares[i] >= shares[i + 1] for i in range(0, 4))  # the likeliest first
+    assert at.query_params["model"] == ["shipped"] and at.query_params["run"] == ["basenet-bn-1"]
+
+
+def test_uploads_of_all_kinds_answers_beside_sentences(models):
+    at = dropped(show(), ("good.png", png(1)), ("cut.png", png(2)[:90]), ("IMG.heic", b"\0\0\0\x18ftypheic" + bytes(60)),
+                 ("notes.txt", b"hello"), ("x<script>alert(1)</script>.png", png(3)))  # fmt: skip
+    errors = [error.value for error in at.error]
+    assert len(errors) == 3
+    assert errors[0].startswith("cut.png ") and "HEIC" in errors[1] and errors[2].startswith("notes.txt ")
+    assert html(at).count('class="tops') == 2
+    assert "<script>" not in html(at)
+
+
+def test_the_table_to_download(models):
+    from pages.shared.answers import Answer
+    from training import predict
+
+    at = dropped(show(model="shipped"), ("=danger.png", png(1)))
+    assert at.get("download_button")
+    namespace = run_page_functions()
+    choice = next(choice for choice in predict.choices() if choice.id == "shipped")
+    answer = Answer(np.linspace(0, 1, 25), None)
+    item = namespace["Item"]("k", "=danger.png", np.zeros((4, 4, 3), np.uint8), "")
+    rows = list(csv.DictReader(io.StringIO(namespace["table"](list(namespace["_rows"](choice, item, answer))))))
+    assert [row["class"] for row in rows] == [f"class {index}" for index in (24, 23, 22, 21, 20)]
+    assert rows[0]["picture"] == "'=danger.png" and rows[0]["rank"] == "1" and rows[0]["calibrated"] == "False"
+
+
+def test_the_address_chooses_and_wrong_ones_get_a_sentence(models):
+    at = show(run="basenet-bn-1", model="nowhere")
+    assert at.multiselect(key="models").value == ["basenet-bn-1"]
+    assert "'nowhere', which is not here" in at.warning[0].value
+
+
+def test_a_run_that_has_not_finished_is_said(models):
+    from training import catalogue
+
+    run = rundir.create(catalogue.variant("basenet").spec)
+    at = show(run=run.id)
+    assert at.warning[0].value == f"{run.id} is {run.status()['state']}: it can classify when it has finished."
+
+
+def test_a_picture_unlike_the_training_pictures_is_flagged(models, monkeypatch):
+    from training import unlike
+
+    rng = np.random.default_rng(0)
+    grey = rng.normal(128, 3, (300, 32, 32, 3)).clip(0, 255).astype(np.uint8)
+    measures = unlike.fit(grey, grey, rng.normal(0, 1, (300, 25)))
+    report = {
+        "temperature": 1.5, "pictures": 300, "ece": {"before": 0.2, "after": 0.1}, "loss": {"before": 2.0, "after": 1.9},
+        "unlike": {**measures.to_dict(), "false_alarms": 0.05, "detection": {"cifar10": {"share": 0.5, "pictures": 9}}},
+    }  # fmt: skip
+    make_model(rundir.models_dir() / "grey", "basenet", 3, report)
+    at = dropped(show(model="grey"), ("loud.png", png(1)))
+    assert "its colours and textures are not those" in html(at) and "tops doubtful" in html(at)
+    words = "\n".join(element.value for element in at.markdown)
+    assert "divided by 1.50" in words and "50 % of CIFAR-10" in words and "5.0 % of its own" in words
+
+
+def test_present_mode_keeps_the_answers_and_leaves_the_rest_out(models):
+    at = show()
+    at.session_state["present"] = True  # AppTest runs the page alone, without app.py, which reads the address
+    dropped(at, ("a.png", png()))
+    assert 'class="tops' in html(at)
+    assert not at.get("download_button") and not at.expander
+
+
+def test_the_worker_may_die_between_two_clicks(models):
+    at = dropped(show(model="shipped"), ("a.png", png(7)))
+    os.kill(answers.worker().pid, signal.SIGKILL)
+    dropped(at, ("b.png", png(8)))
+    assert not at.error, at.error[0].value
+    assert html(at).count('class="tops') == 1
+
+
+def test_frames_become_squares_inside_the_picture():
+    from pages.shared.pictures import _crop
+
+    assert _crop({}, 400, 300).box(400, 300) == (50, 0, 300)
+    assert _crop({"x": [0.0, 0.25], "y": [0.0, 0.2]}, 400, 300).box(400, 300) == (0, 0, 100)
+    assert _crop({"x": [0.75, 1.0], "y": [1.0, 0.9]}, 400, 300).box(400, 300) == (300, 200, 100)
+    assert _crop({"x": [0.5, 0.5], "y": [0.5, 0.5]}, 400, 300).box(400, 300) == (50, 0, 300)  # a click: centred again
+
+
+def run_page_functions() -> dict[str, object]:
+    """The page's own functions, without drawing it."""
+    source = (ROOT / "pages" / "classify.py").read_text()
+    namespace: dict[str, object] = {"__name__": "classify"}
+    exec(compile(source.removesuffix("page()\n"), "classify.py", "exec"), namespace)
+    return namespace
