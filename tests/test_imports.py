@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.app import MARK, end_marked
+
 ROOT = Path(__file__).resolve().parent.parent
 TENSORFLOW = {"tensorflow", "keras"}
 LIBRARY = sorted((ROOT / "training").rglob("*.py"))
@@ -65,13 +67,19 @@ def test_all_of_training_loads_without_tensorflow_or_streamlit():
 
 def test_pages_run_without_tensorflow(tmp_path):
     """All pages, run as Streamlit runs them, leave the app's process without TensorFlow."""
-    pages = [short(path) for path in (ROOT / "pages").glob("*.py") if path.stem != "__init__"]
+    names = [path.stem for path in (ROOT / "pages").glob("*.py") if path.stem != "__init__"]
     code = f"""
 from streamlit.testing.v1 import AppTest
-for page in {pages}:
-    test = AppTest.from_file(page, default_timeout=60).run()
-    assert not test.exception, (page, test.exception)
+test = AppTest.from_file("app.py", default_timeout=120).run()
+for name in {names}:
+    test.switch_page("pages/" + name + ".py").run()
+    assert not test.exception, (name, test.exception)
+    assert test.title[0].value
 """
-    loaded = loaded_after(code, PLUMAGE_RUNS=str(tmp_path / "runs"), PLUMAGE_CACHE=str(tmp_path / "cache"))
+    folders = {"PLUMAGE_RUNS": str(tmp_path / "runs"), "PLUMAGE_CACHE": str(tmp_path / "cache")}
+    try:
+        loaded = loaded_after(code, **folders, **{MARK: str(tmp_path)})
+    finally:
+        end_marked(str(tmp_path))
     assert "streamlit" in loaded
     assert not loaded & TENSORFLOW

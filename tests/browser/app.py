@@ -76,14 +76,19 @@ class App:
                 self.process.wait(20)
 
     def stop_everything(self) -> None:
-        """End the app and every process that was started with its environment: runs, queue and worker."""
+        """End the app and every process that was started with its environment: runs, standby and worker."""
         self.stop()
-        ended = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == str(self.folder):
-                    process.kill()
-                    ended.append(process)
-            except psutil.Error:
-                continue
-        psutil.wait_procs(ended, timeout=20)
+        end_marked(str(self.folder))
+
+
+def end_marked(mark: str) -> None:
+    """Kill all processes whose environment has this mark."""
+    ended = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == mark:
+                process.kill()
+                ended.append(process)
+        except psutil.Error:
+            continue  # another user's, or gone
+    psutil.wait_procs(ended, timeout=20)
