@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from training import catalogue, results, toggles
+from training import catalogue, results, rundir, toggles
 from training.toggles import Toggle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,10 +66,30 @@ def results_table() -> str:
     return results.to_markdown(results.rows())
 
 
+def models_table() -> str:
+    """The table of models/README.md: a line a shipped model, all from its card."""
+    lines = [
+        "| model | trained on | parameters | weights, kB | validation accuracy | test accuracy | epochs | device, format |",
+        "|---|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for model in rundir.models():
+        card = model.card() or {}
+        data, figures = card["data"], card["figures"]
+        test = f"{figures['test']['accuracy']:.4f}" if figures["test"] else "not taken"
+        weights = sum(file.stat().st_size for file in model.path.glob("*.npz"))
+        lines.append(
+            f"| `{model.id}` | {data['title']}: {data['origin']} | {card['parameters']:,} "
+            f"| {weights / 1000:,.0f} | {figures['validation']['accuracy']:.4f} | {test} | {figures['epochs']} "
+            f"| {card['device']}, {card['precision']} |"
+        )
+    return "\n".join(lines)
+
+
 Part = tuple[str, str | None, Callable[[], str]]
 PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file), what makes the text
     ("docs/toggles.md", None, toggles_page),
     ("README.md", "results", results_table),
+    ("models/README.md", "models", models_table),
 )
 
 
