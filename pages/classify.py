@@ -262,7 +262,7 @@ def no_model(choices_empty: bool) -> None:
 
 def page() -> None:
     """Pictures, models, answers."""
-    answers.worker().start()
+    answers.prepare([])
     st.html(f"<style>{pictures.CSS}</style>")
     st.title("Classify")
     choices = predict.choices()
@@ -271,6 +271,7 @@ def page() -> None:
         items = sources.uploads()
     with right:
         chosen = pick(choices) if choices else []
+    answers.prepare(chosen)
     items = (items + sources.samples())[: sources.MOST]
     if not chosen:
         no_model(not choices)

@@ -91,7 +91,8 @@ def test_samples_are_answered_by_every_chosen_model(models):
     assert page.count("<figcaption>Orange spoke for") == 4
     shares = [float(part.split(" %")[0]) for part in page.split('class="value">')[1:]]
     assert all(shares[i] >= shares[i + 1] for i in range(0, 4))  # the likeliest first
-    assert at.query_params["model"] == ["shipped"] and at.query_params["run"] == ["basenet-bn-1"]
+    assert list(np.atleast_1d(at.query_params["model"])) == ["shipped"]
+    assert list(np.atleast_1d(at.query_params["run"])) == ["basenet-bn-1"]
 
 
 def test_uploads_of_all_kinds_answers_beside_sentences(models):

@@ -157,8 +157,10 @@ def load(run: RunDir) -> Classifier:
 
 def handlers() -> dict[str, Handler]:
     """The worker's operations; TensorFlow is loaded here, before the first request."""
+    import keras
     import tensorflow  # noqa: F401
 
+    keras.ops.relu(np.zeros((1, 1), np.float32))  # the first operation starts TensorFlow's threads
     return {"load": _load, "classify": _classify, "explain": _explain}
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import streamlit as st
 
 from training.predict import Choice
-from training.worker import Worker
+from training.worker import Worker, WorkerError
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,26 @@ class Answer:
 def worker() -> Worker:
     """The one worker of the whole app."""
     return Worker()
+
+
+def prepare(choices: Sequence[Choice]) -> None:
+    """Start the worker and have it load these models in the background, so that the first answer finds them there."""
+    client = worker()
+    client.start()
+    pid = client.pid
+    waiting = [choice.id for choice in choices if (pid, choice.id, choice.changed) not in _asked]
+    _asked.update((pid, choice.id, choice.changed) for choice in choices)
+    if waiting:
+        threading.Thread(target=_load, args=(client, waiting), name="load models", daemon=True).start()
+
+
+_asked: set[tuple[int | None, str, float]] = set()
+
+
+def _load(client: Worker, names: list[str]) -> None:
+    for name in names:
+        with contextlib.suppress(WorkerError):  # whoever asks for an answer is told
+            client.request("load", model=name)
 
 
 def classify(choice: Choice, pictures: list[np.ndarray]) -> list[Answer]:
