@@ -59,7 +59,7 @@ class Engine:
             self.mean, self.std = statistics(images, spec.data.normalization)
         elif spec.data.normalization == "featurewise":
             self.mean, self.std = moments(images)
-        self.precision, self.device = _format(fit.precision)
+        self.precision, self.device = number_format(fit.precision)
         self._dtype = tf.as_dtype(self.precision)
         self._layers = expand(spec.network)
         self.model = networks.build(spec.network, fit.seed)
@@ -128,8 +128,7 @@ class Engine:
         import tensorflow as tf
 
         fit = self.spec.fit
-        x, labels = tf.gather(self._images, indices), tf.gather(self._labels, indices)
-        x = self._prepare(x, self._seed(AUGMENT_STREAM, step))
+        x, labels = self.inputs(indices, step)
         with tf.GradientTape() as tape:
             logits, moving = networks.forward(self._layers, self._cast(), x, self._seed(DROPOUT_STREAM, step))
             loss = tf.reduce_mean(self._losses(labels, logits, fit.label_smoothing))
@@ -149,6 +148,13 @@ class Engine:
         for name, value in moving.items():
             self._variables[name].assign(value)
         return loss, _accuracy(labels, logits)
+
+    def inputs(self, indices: Any, step: Any) -> tuple[Any, Any]:
+        """The training pictures `indices`, augmented for global step `step` and normalized, and labels (in the graph)."""
+        import tensorflow as tf
+
+        pictures = tf.gather(self._images, indices)
+        return self._prepare(pictures, self._seed(AUGMENT_STREAM, step)), tf.gather(self._labels, indices)
 
     def _seed(self, stream: int, step: Any) -> Any:
         """The seed of one of the streams of random numbers at a global step, int32 (2,)."""
@@ -283,7 +289,7 @@ def _order(seed: int, number: int, count: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox([seed, number])).permutation(count).astype(np.int32)
 
 
-def _format(wanted: str) -> tuple[str, str]:
+def number_format(wanted: str) -> tuple[str, str]:
     """The number format of the layers, and the device in words.
 
     "auto": bfloat16 where the processor or GPU computes it itself, else float32: emulated

@@ -1,0 +1,348 @@
+"""`python -m training bench`: this engine, Keras and the convolutions alone, side by side.
+
+All sides run in one process and take turns, round by round, so that a machine that slows
+down slows all of them.  A figure is the median over the rounds of the time of a step: wall
+time, and the processor time of all threads, which a busy machine disturbs less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training import augment_reference, catalogue
+from training.describe import describe
+from training.spec import RunSpec
+
+if TYPE_CHECKING:
+    import keras
+
+PICTURES = 2048  # random ones: speed does not depend on what they show
+ENGINE, INPUT, BOUND = "this engine", "its augmentation and normalization alone", "the convolutions alone"
+FIT, LAYERS, FED, TORCH = "Keras fit", "Keras fit, mixed_bfloat16", "Keras fit, numpy augmentation", "PyTorch"
+
+
+@dataclass
+class Side:
+    """One way to do the work.  `run(n)` does n steps and returns when they are done."""
+
+    name: str
+    format: str
+    run: Callable[[int], Any]
+    steps: int = 1
+    wall: list[float] = field(default_factory=list)  # milliseconds a step, one for each round
+    cpu: list[float] = field(default_factory=list)
+
+    def measure(self) -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        self.run(self.steps)
+        self.cpu.append(1e3 * (time.process_time() - cpu) / self.steps)
+        self.wall.append(1e3 * (time.perf_counter() - wall) / self.steps)
+
+    def warm_up(self, seconds: float) -> None:
+        """Trace, then choose the number of steps that takes about `seconds`."""
+        self.run(2)
+        start = time.perf_counter()
+        self.run(2)
+        self.steps = max(2, min(500, round(2 * seconds / (time.perf_counter() - start))))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print a table, write JSON; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training bench", description=__doc__.split("\n\n")[1])
+    parser.add_argument("networks", nargs="*", default=["final", "basenet-norm-aug"], help="catalogue entries")
+    parser.add_argument("--rounds", type=int, default=5, help="turns that every side takes (default 5)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of a turn (default 2)")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--out", type=Path, default=Path("bench.json"), help="JSON file to write (default bench.json)")
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        specs = [catalogue.variant(name).spec for name in options.networks]
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    report: dict[str, Any] = {"machine": machine(), "batch_size": options.batch_size, "rounds": options.rounds}
+    report["networks"] = {}
+    for spec in specs:
+        spec = spec.replace({"fit.batch_size": options.batch_size})
+        report["networks"][spec.name] = result = compare(spec, options.rounds, options.seconds)
+        print("\n".join(table(spec.name, result)))
+    options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(f"\nWritten to {options.out}.")
+    return 0
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    import keras
+    import tensorflow as tf
+
+    from training import engine
+
+    return {
+        "device": engine.number_format("auto")[1], "computes bfloat16": engine.computes_bfloat16(),
+        "load before": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__,
+    }  # fmt: skip
+
+
+def compare(spec: RunSpec, rounds: int, seconds: float) -> dict[str, Any]:
+    """All sides of one network in turns; medians and ratios."""
+    sides = []
+    for side in every_side(spec):
+        side.warm_up(seconds)
+        sides.append(side)
+    for turn in range(rounds):
+        for side in sides[turn % 2 :: 2] + sides[1 - turn % 2 :: 2]:  # not always after the same neighbour
+            side.measure()
+    figures = [
+        {
+            "side": side.name, "format": side.format, "steps": side.steps,
+            "ms": statistics.median(side.wall), "cpu_ms": statistics.median(side.cpu), "all_ms": side.wall,
+            "images_per_second": 1e3 * spec.fit.batch_size / statistics.median(side.wall),
+        }
+        for side in sides
+    ]  # fmt: skip
+    return {"macs": describe(spec.network).macs, "sides": figures, "ratios": ratios(figures, sides)}
+
+
+def ratios(figures: list[dict[str, Any]], sides: list[Side]) -> list[dict[str, Any]]:
+    """The promised ratios, each the median over the rounds of the two sides' ratio in that round."""
+    by_key = {(side.name, side.format): side for side in sides}
+    formats = list(dict.fromkeys(side.format for side in sides if side.name == ENGINE))
+    wanted = [((ENGINE, f), (BOUND, f), "at most", 1.35) for f in formats]
+    wanted += [((INPUT, "float32"), (ENGINE, f), "at most", 0.05) for f in formats]
+    wanted += [((FIT, "float32"), (ENGINE, f), "at least", 1.5 if f == "float32" else 2.2) for f in formats]
+    wanted += [((LAYERS, "bfloat16"), (ENGINE, "bfloat16"), "at least", 1.5)]
+    wanted += [((FED, "float32"), (ENGINE, f), "at least", 4.0) for f in formats]
+    wanted += [((TORCH, "float32"), (ENGINE, "float32"), "at least", 1.5)]
+    found = []
+    for above, below, word, target in wanted:
+        if above in by_key and below in by_key:
+            a, b = by_key[above], by_key[below]
+            wall, cpu = (
+                statistics.median(x / y for x, y in zip(p, q, strict=True))
+                for p, q in ((a.wall, b.wall), (a.cpu, b.cpu))
+            )
+            met = wall <= target if word == "at most" else wall >= target
+            found.append({"of": above, "to": below, "ratio": wall, "cpu_ratio": cpu, word: target, "met": met})
+    return found
+
+
+def table(name: str, result: dict[str, Any]) -> list[str]:
+    """The figures as lines of Markdown."""
+    lines = [f"\n### {name}: {result['macs'] / 1e6:.1f} M multiply-adds a picture\n"]
+    lines += ["| side | format | ms a step | processor ms | images/s |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {f['side']} | {f['format']} | {f['ms']:.1f} | {f['cpu_ms']:.1f} | {f['images_per_second']:.0f} |"
+        for f in result["sides"]
+    ]
+    lines += ["", "| ratio | wall | processor | promised |", "|---|---|---|---|"]
+    for r in result["ratios"]:
+        word = "at most" if "at most" in r else "at least"
+        lines.append(
+            f"| {', '.join(r['of'])} / {', '.join(r['to'])} | {r['ratio']:.2f} | {r['cpu_ratio']:.2f} "
+            f"| {word} {r[word]}: {'met' if r['met'] else 'missed'} |"
+        )
+    return lines
+
+
+# --- The sides -------------------------------------------------------------------------------
+
+
+def every_side(spec: RunSpec) -> Iterator[Side]:
+    """The sides that this machine can run for `spec`."""
+    from training import engine
+
+    random = np.random.default_rng(0)
+    shape, classes = spec.network.input_shape, spec.network.classes
+    images = random.integers(0, 256, (PICTURES, *shape), dtype=np.uint8)
+    labels = random.integers(0, classes, PICTURES).astype(np.int32)
+    names = tuple(str(k) for k in range(classes))
+    data: Any = SimpleNamespace(name="noise", images=images, labels=labels, class_names=names)
+    formats = ["float32", "bfloat16"] if engine.computes_bfloat16() else ["float32"]
+    for precision in formats:
+        trained = engine.Engine(spec.replace({"fit.precision": precision}), data)
+        yield Side(ENGINE, precision, partial(trained.train, 0, 0))
+        if precision == "float32":
+            yield Side(INPUT, precision, _input_alone(trained))
+        yield Side(BOUND, precision, _convolutions(spec, precision))
+    mean, std = augment_reference.statistics(images, "featurewise")
+    normal = augment_reference.normalize(images, mean, std)
+    for name, precision in ((FIT, "float32"), (LAYERS, "bfloat16")):
+        if precision in formats:
+            yield Side(name, precision, _keras_fit(spec, precision, normal, labels))
+    if spec.data.augmentation.on:
+        yield Side(FED, "float32", _keras_fed(spec, images, labels, mean, std))
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        print("PyTorch is not installed: its side is skipped.")
+    else:
+        yield Side(TORCH, "float32", _torch(spec, normal, labels))
+
+
+def _input_alone(engine: Any) -> Callable[[int], Any]:
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def steps(indices: tf.Tensor) -> tf.Tensor:
+        def one(k: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return k + 1, total + tf.reduce_sum(engine.inputs(indices[k], k)[0][0, 0])
+
+        return tf.while_loop(lambda k, _: k < tf.shape(indices)[0], one, (0, 0.0), parallel_iterations=1)[1]
+
+    return lambda n: steps(np.stack([engine.batch(k) for k in range(n)])).numpy()
+
+
+def _convolutions(spec: RunSpec, precision: str) -> Callable[[int], Any]:
+    """Every convolution forward and both its gradients, nothing else: the practical bound.
+
+    The inputs are variables, read in every turn of the loop, and one value of each result is
+    used, so that TensorFlow can neither leave a convolution out nor do it only once.
+    """
+    import tensorflow as tf
+
+    cases = []
+    for layer in describe(spec.network).layers:
+        if layer.kind == "conv":
+            kernel = (layer.kernel, layer.kernel, layer.input_shape[-1], layer.filters)
+            shapes = (spec.fit.batch_size, *layer.input_shape), kernel, (spec.fit.batch_size, *layer.output_shape)
+            cases.append(
+                (layer.padding.upper(), [tf.Variable(tf.cast(tf.random.normal(s), precision)) for s in shapes])
+            )
+
+    def once() -> tf.Tensor:
+        results: list[tf.Tensor] = []
+        for number, (padding, case) in enumerate(cases):
+            x, kernel, y = (variable.read_value() for variable in case)
+            options: Any = {"out_backprop": y, "strides": [1, 1, 1, 1], "padding": padding}
+            results.append(tf.nn.conv2d(x, kernel, 1, padding))
+            results.append(tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, **options))
+            if number:  # nothing is before the first layer
+                results.append(tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, **options))
+        return tf.cast(tf.add_n([result[0, 0, 0, 0] for result in results]), tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int32)], autograph=False)
+    def steps(count: tf.Tensor) -> tf.Tensor:
+        turn = lambda k, total: (k + 1, total + once())  # noqa: E731
+        return tf.while_loop(lambda k, _: k < count, turn, (0, 0.0), parallel_iterations=1)[1]
+
+    return lambda n: steps(n).numpy()
+
+
+def _keras_model(spec: RunSpec, precision: str = "float32") -> keras.Model:
+    """The plain Keras model, compiled as anyone would."""
+    import keras
+
+    from training import model
+
+    keras.mixed_precision.set_global_policy("float32" if precision == "float32" else "mixed_bfloat16")
+    try:
+        plain = model.build(spec.network)
+        plain.compile(
+            keras.optimizers.SGD(spec.fit.learning_rate, spec.fit.momentum),
+            keras.losses.SparseCategoricalCrossentropy(), metrics=["accuracy"], jit_compile=False,
+        )  # fmt: skip
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    return plain
+
+
+def _keras_fit(spec: RunSpec, precision: str, images: np.ndarray, labels: np.ndarray) -> Callable[[int], Any]:
+    """`fit` on an array that is already normalized, without augmentation."""
+    plain, size = _keras_model(spec, precision), spec.fit.batch_size
+
+    def run(steps: int) -> None:
+        some = np.resize(np.arange(len(images)), steps * size)
+        plain.fit(images[some], labels[some], batch_size=size, verbose=0)
+
+    return run
+
+
+def _keras_fed(
+    spec: RunSpec, images: np.ndarray, labels: np.ndarray, mean: np.ndarray, std: np.ndarray
+) -> Callable[[int], Any]:
+    """`fit` fed by augmentation in numpy, a picture at a time, as `ImageDataGenerator` does."""
+    import keras
+
+    size, random, augmentation = spec.fit.batch_size, np.random.default_rng(0), spec.data.augmentation
+    plain, (height, width) = _keras_model(spec), images.shape[1:3]
+
+    class Batches(keras.utils.PyDataset):
+        def __init__(self, steps: int):
+            super().__init__()
+            self.steps = steps
+
+        def __len__(self) -> int:
+            return self.steps
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            chosen = random.integers(0, len(images), size)
+            draws = random.random((size, augment_reference.DRAWS))
+            changed = [
+                augment_reference.transform(image, augment_reference.parameters(augmentation, draw, height, width))
+                for image, draw in zip(images[chosen], draws, strict=True)
+            ]
+            return augment_reference.normalize(np.array(changed), mean, std), labels[chosen]
+
+    return lambda n: plain.fit(Batches(n), verbose=0)
+
+
+def _torch(spec: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable[[int], Any]:
+    """The same network in PyTorch, channels last, on normalized arrays."""
+    import torch
+    from torch import nn
+
+    parts: list[Any] = []
+    for layer in describe(spec.network).layers:
+        match layer.kind:
+            case "conv":
+                padding = layer.kernel // 2 if layer.padding == "same" else 0
+                parts.append(nn.Conv2d(layer.input_shape[-1], layer.filters, layer.kernel, padding=padding))
+            case "batch_norm":
+                norm = nn.BatchNorm2d if len(layer.output_shape) == 3 else nn.BatchNorm1d
+                parts.append(norm(layer.output_shape[-1], eps=1e-3, momentum=0.01))
+            case "activation":
+                parts.append(
+                    {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}[
+                        layer.activation
+                    ]()
+                )
+            case "pool":
+                parts.append((nn.AvgPool2d if layer.pooling == "average" else nn.MaxPool2d)(layer.size))
+            case "dropout":
+                parts.append(nn.Dropout(layer.rate))
+            case "flatten":
+                parts.append(nn.Flatten())
+            case "global_pool":
+                parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+            case "dense":
+                parts.append(nn.Linear(layer.input_shape[0], layer.units))
+    network = nn.Sequential(*parts).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), spec.fit.learning_rate, spec.fit.momentum)
+    x = torch.from_numpy(images.transpose(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
+    y, size = torch.from_numpy(labels.astype(np.int64)), spec.fit.batch_size
+
+    def run(steps: int) -> None:
+        for step in range(steps):
+            first = step * size % (len(x) - size + 1)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x[first : first + size]), y[first : first + size]).backward()
+            optimizer.step()
+
+    return run
