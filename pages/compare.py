@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import combinations
+from itertools import chain, combinations, islice
 from math import sqrt
 from typing import Any
 
@@ -98,9 +98,10 @@ def options(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> dict[s
 
 
 def _first_choice(there: Mapping[str, RunDir]) -> list[str]:
-    """The two newest runs that have begun, else the first two shipped models."""
-    own = [key for key, run in there.items() if not _shipped(run) and run.history()]
-    return own[:2] if len(own) > 1 else [*own, *[key for key, run in there.items() if _shipped(run)]][:2]
+    """The two newest runs that have begun, filled up with shipped models."""
+    begun = (key for key, run in there.items() if not _shipped(run) and run.history())
+    shipped = (key for key, run in there.items() if _shipped(run))
+    return list(islice(chain(islice(begun, 2), shipped), 2))
 
 
 def _into_address() -> None:

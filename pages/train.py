@@ -22,7 +22,7 @@ from training.spec import RunSpec
 
 ACTIVE = ("queued", "running")
 SECONDS_BETWEEN_REDRAWS = 1.0
-SHOWN = 8  # runs in the list before the rest folds away
+SHOWN, FOLDED = 8, 60  # runs in the list, and with those that are folded away
 _PROBLEM = "train-problem"
 ICONS = {
     "queued": ":material/hourglass_empty:",
@@ -244,7 +244,10 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
             if st.button("Stop", icon=":material/stop:"):
                 _do(launcher.stop, run, ACTIVE)
             return
-        if state != "finished" and st.button("Resume", type="primary", icon=":material/play_arrow:"):
+        # What failed may fail again, until its design is changed: so going on is not the first thing to do.
+        if state != "finished" and st.button(
+            "Resume", type="primary" if state == "stopped" else "secondary", icon=":material/play_arrow:"
+        ):
             _do(launcher.resume, run, ("stopped", "failed"))
         controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
         if state == "finished":
@@ -329,9 +332,11 @@ def others(current: RunDir | None) -> None:
     st.subheader("Runs" if current is None else "Other runs", anchor=False)
     found.sort(key=lambda row: row[2]["state"] not in ACTIVE)  # stable: newest first within each
     _links(found[:SHOWN])
-    if len(found) > SHOWN:
-        with st.expander(f"{len(found) - SHOWN} older"):
-            _links(found[SHOWN:])
+    if older := found[SHOWN:FOLDED]:
+        with st.expander(f"{len(older)} older"):
+            _links(older)
+    if len(found) > FOLDED:
+        controls.link("compare", f"All {len(found)} runs are on Compare", icon=":material/stacked_line_chart:")
 
 
 def _links(rows: list[tuple[RunDir, RunSpec, dict[str, Any]]]) -> None:

@@ -66,7 +66,7 @@ def outlook(spec: RunSpec, estimate: cost.Estimate) -> str:
     return f"{told}. That is {told_share} of the report's training of {name} ({text.plural(epochs, 'epoch')})."
 
 
-def apart_from_report(spec: RunSpec, epochs: int) -> list[str]:
+def apart_from_report(spec: RunSpec, epochs: float) -> list[str]:
     """What sets a run of so many epochs apart from the report's run of its catalogue entry, in words."""
     entry = controls.base_of(spec)
     apart = (
@@ -75,7 +75,7 @@ def apart_from_report(spec: RunSpec, epochs: int) -> list[str]:
         else [f"the pictures, {spec.data.name} instead of the report's cifar100-25, so the figures are not comparable"]
     )
     if entry.report.epochs and epochs != entry.report.epochs:
-        apart.append(f"{text.plural(epochs, 'epoch')} instead of {entry.report.epochs}")
+        apart.append(f"{epochs:.3g} epochs instead of {entry.report.epochs}")
     settings = (change for change in controls.changes(spec) if not change.startswith("Epochs:"))  # told already
     return [*apart, *(change.replace(": ", " ", 1) for change in settings)]
 
