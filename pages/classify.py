@@ -190,6 +190,8 @@ def about(chosen: list[Choice]) -> None:
         for choice in chosen:
             st.markdown(f"**{title(choice)}** · {facts(choice)} · {choice.origin}.")
             st.markdown(trust(choice))
+            if choice.calibration is None and not choice.shipped:
+                calibrate(choice)
         st.markdown(
             "**Covering parts** hides one square of the picture after the other and measures how much of the answer "
             "is lost. **Grad-CAM** shows where the last convolution is active for the answer: exact where the network "
@@ -197,11 +199,24 @@ def about(chosen: list[Choice]) -> None:
         )
 
 
+def calibrate(choice: Choice) -> None:
+    """A button that calibrates a run."""
+    if st.button("Calibrate it now", key=f"calibrate-{choice.id}", icon=":material/tune:",
+                 help="Fits one number, and two thresholds, on its validation pictures; takes some seconds"):  # fmt: skip
+        try:
+            with st.spinner("Calibrating on the validation pictures"):
+                answers.calibrate(choice)
+        except WorkerError as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            st.rerun()
+
+
 def trust(choice: Choice) -> str:
     """Calibration and detection of one model in sentences."""
     report = choice.calibration
     if not report:
-        return f"Not calibrated: its probabilities are raw. `python -m training calibrate {choice.id}` does it."
+        return "Not calibrated: its probabilities are raw, and it cannot tell when a picture is unlike its training pictures."
     ece, loss = report["ece"], report["loss"]
     parts = [
         f"Logits are divided by {report['temperature']:.2f}, fitted on {report['pictures']:,} validation pictures: "

@@ -151,6 +151,19 @@ def test_a_picture_unlike_the_training_pictures_is_flagged(models, monkeypatch):
     assert "divided by 1.50" in words and "50 % of CIFAR-10" in words and "5.0 % of its own" in words
 
 
+def test_a_run_is_calibrated_by_a_click(models):
+    """On the drawn pictures, for real: the card has it, and the next answer uses it."""
+    make_model(rundir.runs_dir() / "raw", "basenet", 4)
+    at = dropped(show(run="raw"), ("a.png", png(5)))
+    assert "Not calibrated" in "".join(element.value for element in at.markdown)
+    at.button(key="calibrate-raw").click().run(timeout=200)
+    assert not at.exception and not at.error
+    report = rundir.find("raw").card()["calibration"]
+    assert report["unlike"]["false_alarms"] == pytest.approx(0.05, abs=0.01)
+    assert f"divided by {report['temperature']:.2f}" in "".join(element.value for element in at.markdown)
+    assert "Not calibrated" not in "".join(element.value for element in at.markdown)
+
+
 def test_present_mode_keeps_the_answers_and_leaves_the_rest_out(models):
     at = show()
     at.session_state["present"] = True  # AppTest runs the page alone, without app.py, which reads the address

@@ -161,7 +161,7 @@ def handlers() -> dict[str, Handler]:
     import tensorflow  # noqa: F401
 
     keras.ops.relu(np.zeros((1, 1), np.float32))  # the first operation starts TensorFlow's threads
-    return {"load": _load, "classify": _classify, "explain": _explain}
+    return {"load": _load, "classify": _classify, "explain": _explain, "calibrate": _calibrate}
 
 
 _loaded: OrderedDict[tuple[str, float], Classifier] = OrderedDict()
@@ -203,3 +203,8 @@ def _explain(fields: dict[str, Any], data: bytes) -> Reply:
     classifier = _model(fields["model"])
     heat = classifier.explain(_pixels(fields, data, classifier)[0], fields["index"], fields["method"])
     return {}, heat.astype("<f4").tobytes()
+
+
+def _calibrate(fields: dict[str, Any], data: bytes) -> Reply:
+    calibration.calibrate(find(fields["model"]), detection=False)
+    return {}, b""

@@ -216,6 +216,7 @@ def serve(handlers: Callable[[], Mapping[str, Handler]], known: tuple[type[Excep
 
 
 def _main() -> None:
+    from training.data import DataError
     from training.rundir import RunError
 
     def handlers() -> Mapping[str, Handler]:
@@ -223,7 +224,7 @@ def _main() -> None:
 
         return predict.handlers()
 
-    serve(handlers, (RunError,))
+    serve(handlers, (RunError, DataError))
 
 
 if __name__ == "__main__":

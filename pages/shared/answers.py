@@ -75,3 +75,8 @@ def explain(choice: Choice, picture: np.ndarray, index: int, method: str) -> np.
 @st.cache_data(max_entries=400, show_spinner=False)
 def _explain(model: str, changed: float, data: bytes, index: int, method: str) -> bytes:
     return worker().request("explain", data, model=model, count=1, index=index, method=method)[1]
+
+
+def calibrate(choice: Choice) -> None:
+    """Calibrate a run on its validation pictures and store it in its card; some seconds.  Raises `WorkerError`."""
+    worker().request("calibrate", model=choice.id, timeout=300)
