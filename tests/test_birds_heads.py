@@ -65,12 +65,12 @@ def test_an_extraction_that_ended_midway_goes_on(cache):
 
 
 def pictures(count, seed):
-    """Three classes that differ in where they are bright."""
+    """Three classes of different colours."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     images = rng.integers(0, 120, (count, 40, 40, 3))
     for image, label in zip(images, labels, strict=True):
-        image[13 * label : 13 * label + 13] += 120
+        image[..., label] += 120
     return images.astype(np.uint8), labels.astype(np.int32)
 
 
@@ -164,3 +164,77 @@ def test_missing_weights_are_told_in_the_runs_status(birds, monkeypatch):
     run = rundir.create(spec((16,)))
     status = fit(run)
     assert (status["state"], status["message"]) == ("failed", "The weights are nowhere; get them.")
+
+
+# --- Fine-tuning ------------------------------------------------------------------------------
+
+
+def tuned(birds, **changes):
+    return rundir.create(
+        spec((16,), "birds-finetune-repaired", **{"fit.epochs": 2, "fit.learning_rate": 0.002} | changes)
+    )
+
+
+def backbone_kernel(run):
+    from training import weights
+
+    return weights.load(run.file("weights.npz"))[0]["conv/kernel"]
+
+
+def test_repaired_fine_tuning_starts_from_a_trained_head_and_changes_the_backbone(birds):
+    from training import predict
+    from training.birds.finetune import FineTune
+
+    run = tuned(birds)
+    before = FineTune(run.spec(), birds)
+    loss, accuracy = before.evaluate(birds.validation_images, birds.validation_labels)
+    assert accuracy > 0.8 and loss < 1.0, "the head has learned on frozen features"
+    original = before.weights()["conv/kernel"]
+    status = fit(run)
+    assert status["state"] == "finished", status
+    assert not np.array_equal(backbone_kernel(run), original)
+    logits = predict.load(run).logits(birds.validation_images)
+    right = (logits.argmax(1) == birds.validation_labels).mean()
+    assert right == pytest.approx(run.card()["figures"]["validation"]["accuracy"]) and right > 0.6
+    assert run.card()["data"]["train"] == 60
+
+
+def test_fine_tuning_resumes_to_the_same_weights(birds):
+    from training.birds.finetune import FineTune
+
+    run = tuned(birds)
+    whole, broken = FineTune(run.spec(), birds), FineTune(run.spec(), birds)
+    for epoch in range(2):
+        whole.train(epoch, 0, whole.steps_per_epoch)
+    broken.train(0, 0, 4)
+    state = broken.state()
+    again = FineTune(run.spec(), birds)
+    again.restore(state)
+    again.train(0, 4, again.steps_per_epoch - 4)
+    again.train(1, 0, again.steps_per_epoch)
+    for name, value in whole.weights().items():
+        assert np.allclose(value, again.weights()[name], atol=1e-6), name
+
+
+def test_low_layers_learn_later_and_slower(birds):
+    from training.birds.finetune import FineTune
+
+    engine = FineTune(tuned(birds).spec(), birds)
+    engine._depths = {"low": 0.0, "middle": 0.5, "high": 1.0}
+    shares = [[float(engine._share(name, np.float32(done))) for name in ("low", "middle", "high", "output")]
+              for done in (0.0, 0.2, 0.5)]  # fmt: skip
+    assert shares[0] == pytest.approx([0, 0, 1, 1])
+    assert shares[1] == pytest.approx([0, 0.1**0.5, 1, 1])
+    assert shares[2] == pytest.approx([0.1, 0.1**0.5, 1, 1])
+
+
+def test_the_reports_fine_tuning_begins_with_a_new_head_and_one_rate(birds):
+    from training.birds.finetune import FineTune
+
+    run = tuned(birds, **{"fit.fine_tune": "all at once", "data.normalization": "off"})
+    engine = FineTune(run.spec(), birds)
+    assert engine._share("conv/kernel", 0.0) == 1.0
+    assert engine.mean.tolist() == [0] and engine.std.tolist() == [1]
+    assert engine.evaluate(birds.validation_images, birds.validation_labels)[1] < 0.8, "the head is new"
+    fit(run)
+    assert run.status()["state"] == "finished"

@@ -44,7 +44,8 @@ def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[
     if spec.data.backbone:
         from training.birds import heads
 
-        fields, views = heads.card_fields(spec), heads.views(spec)
+        fields = heads.card_fields(spec)
+        views = heads.views(spec) if spec.fit.fine_tune == "off" else 1
     return {
         "name": spec.name,
         "spec": spec.model_dump(mode="json"),

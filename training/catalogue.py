@@ -172,11 +172,19 @@ _add("birds-conv", "birds-fc", "network", "Birds: two convolutions more",
 _add("birds-finetune-fc", "birds-fc", "fine_tune", "Birds: all of ResNet-50 trained, three dense layers",
      "The backbone learns too, as the report did it: worse than frozen. Its batch norm follows small batches, and one "
      "learning rate serves new and pretrained weights.",
-     Report(3.3414, 0.3274, 20), fit__fine_tune=True, fit__epochs=20)  # fmt: skip
+     Report(3.3414, 0.3274, 20), fit__fine_tune="all at once", fit__epochs=20,
+     fit__weight_decay=0, fit__learning_rate=0.01, data__normalization="off",
+     data__augmentation=Augmentation().model_dump())  # fmt: skip
 _add("birds-finetune-simple", "birds-finetune-fc", "network", "Birds: all of ResNet-50 trained, simple head",
      "One hidden layer of 2,048 on the 100,352 values instead of two: 206 million weights.",
      Report(2.6948, 0.4128, 20),
      network__blocks=[block.model_dump() for block in (Flatten(), Dense(units=2048), Dropout())])  # fmt: skip
+_add("birds-finetune-repaired", "birds-fc-basic", "fine_tune", "Birds: fine-tuning repaired",
+     "The head first, then layers from the top down; batch norm stays as it was, low layers learn slowest, one "
+     "warm-up, cosine, label smoothing, flips, zoom and mixup.",
+     fit__fine_tune="head first", fit__epochs=12, fit__batch_size=32, fit__learning_rate=0.005, fit__weight_decay=0,
+     fit__warmup_epochs=1, fit__label_smoothing=0.1,
+     data__augmentation=Augmentation(width_shift=0.1, height_shift=0.1, zoom=0.2, horizontal_flip=True).model_dump())  # fmt: skip
 _add("cifar-fc-basic", "birds-fc-basic", "network", "25 classes of CIFAR-100: one softmax layer on ResNet-50",
      "The same single layer on features of the enlarged pictures: what ImageNet knows, beside networks from scratch.",
      spec=RunSpec(name="cifar-fc-basic", network=Network(input_shape=(2048,), classes=25, blocks=()),

@@ -167,14 +167,19 @@ class _Fit:
         from training import data
         from training.engine import Engine
 
-        if self.dataset is None and spec.data.backbone:  # a head learns on the backbone's features
-            from training.birds import heads
+        kind: type[Engine] = Engine
+        if spec.data.backbone:
+            from training.birds import finetune, heads
 
-            self.dataset = heads.dataset(spec, self.extracting)
+            if spec.fit.fine_tune != "off":
+                kind = finetune.FineTune
+                self.dataset = self.dataset or heads.pictures(spec)
+            else:  # a head learns on the backbone's features
+                self.dataset = self.dataset or heads.dataset(spec, self.extracting)
         self.dataset = self.dataset or data.load(spec.data.name, spec.data.validation)
         self.check_stop()
         self.write_status(message="Building the network")
-        self.engine = Engine(spec, self.dataset)
+        self.engine = kind(spec, self.dataset)
         self.engine.warm_up()
         if run.file("checkpoint.npz").is_file():
             self.restore()

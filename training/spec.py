@@ -171,7 +171,8 @@ class Fit(Frozen):
     `epoch_length` is the report's open question: its formula, read literally, uses the size
     of the test set (35 steps of 64 an epoch on cifar100-25), read kindly that of the training
     set (176 steps).  `decay` is Keras's old learning-rate decay, lr / (1 + decay * step).
-    `fine_tune` trains the backbone in front of the network too.
+    `fine_tune` trains the backbone in front of the network too: "all at once" as the report did, or
+    "head first", the repaired way (see `training.birds.finetune`).
     """
 
     epochs: int = Field(default=27, ge=1, le=10000)
@@ -187,10 +188,15 @@ class Fit(Frozen):
     weight_decay: float = Field(default=0.0, ge=0, le=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     early_stopping: EarlyStopping | None = None
-    fine_tune: bool = False
+    fine_tune: Literal["off", "all at once", "head first"] = "off"
     epoch_length: Literal["training set", "test set"] = "training set"
     seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @field_validator("fine_tune", mode="before")
+    @classmethod
+    def _false_is_off(cls, value: Any) -> Any:
+        return "off" if value is False else value
 
     @property
     def max_epochs(self) -> int:

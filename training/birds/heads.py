@@ -63,35 +63,35 @@ def views(spec: RunSpec) -> int:
     return 2 if spec.data.augmentation.horizontal_flip else 1
 
 
+def pictures(spec: RunSpec) -> Dataset:
+    """The spec's pictures, with birds named as people write them."""
+    found = data.load(spec.data.name, spec.data.validation)
+    names = tuple(map(written, found.class_names)) if found.name == "birds" else found.class_names
+    return replace(found, origin=origin(found), class_names=names)
+
+
 def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset:
     """The features of the spec's training and validation pictures, in place of pixels.
 
     Raises `DataError` for missing pictures, and for missing weights with what gets them.
     """
-    pictures = data.load(spec.data.name, spec.data.validation)
+    own = pictures(spec)
     backbone, pooled = get(spec.data.backbone or ""), len(spec.network.input_shape) == 1
     try:
         stores = [
-            extract(backbone, pictures.images, pooled, mirror, progress=progress)
-            for mirror in (False, True)[: views(spec)]
+            extract(backbone, own.images, pooled, mirror, progress=progress) for mirror in (False, True)[: views(spec)]
         ]
-        validation = extract(backbone, pictures.validation_images, pooled, progress=progress)
+        validation = extract(backbone, own.validation_images, pooled, progress=progress)
     except WeightsError as error:
         raise data.DataError(str(error)) from None
-    return replace(
-        pictures,
-        origin=origin(pictures),
-        class_names=tuple(map(written, pictures.class_names)) if pictures.name == "birds" else pictures.class_names,
-        images=np.concatenate(stores),
-        labels=np.tile(pictures.labels, len(stores)),
-        validation_images=validation,
-    )
+    images = np.concatenate(stores)
+    return replace(own, images=images, labels=np.tile(own.labels, len(stores)), validation_images=validation)
 
 
-def origin(pictures: Dataset) -> str:
+def origin(found: Dataset) -> str:
     """What the pictures are, with what must be said beside every figure on the cut birds."""
-    cut = pictures.name == "birds" and "cut" in pictures.origin
-    return pictures.origin + (", about three in ten with a black border" if cut else "")
+    cut = found.name == "birds" and "cut" in found.origin
+    return found.origin + (", about three in ten with a black border" if cut else "")
 
 
 def card_fields(spec: RunSpec) -> dict[str, Any]:

@@ -66,8 +66,8 @@ class BirdNetwork:
         self._head = keras.Model(model.input, model.get_layer("output").output)
         self._pooled = len(spec.network.input_shape) == 1
         name = spec.data.backbone or ""
-        self._frozen = "" if spec.fit.fine_tune else name
-        if spec.fit.fine_tune:  # its own copy of the backbone, in the same file
+        self._frozen = name if spec.fit.fine_tune == "off" else ""
+        if spec.fit.fine_tune != "off":  # its own copy of the backbone, in the same file
             backbone = backbones.get(name)
             trained = backbone.build()
             weights.into(trained, weights.load(run.file("weights.npz"))[0])
