@@ -24,6 +24,7 @@ ACTIVE = ("queued", "running")
 SECONDS_BETWEEN_REDRAWS = 1.0
 SHOWN, FOLDED = 8, 60  # runs in the list, and with those that are folded away
 _PROBLEM = "train-problem"
+_CSS = """[class*="st-key-run-"] button, [class*="st-key-run-"] button * {text-align: left; justify-content: flex-start;}"""
 ICONS = {
     "queued": ":material/hourglass_empty:",
     "running": ":material/play_circle:",
@@ -357,7 +358,7 @@ def own_run(name: str) -> RunDir:
 
 
 def main() -> None:
-    st.html(f"<style>{figures.CSS}</style>")
+    st.html(f"<style>{figures.CSS}{_CSS}</style>")
     st.title("Train")
     asked = st.query_params.get("run")
     if asked is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import measure, plan, runs
+from pages.shared import controls, measure, plan, runs
 from training import catalogue, cost, launcher, rundir
 from training.rundir import RunDir
 from training.spec import RunSpec
@@ -380,3 +380,8 @@ def test_a_run_that_has_just_begun_can_be_compared(places: Path) -> None:
     run = rundir.create(DRAWN, queued=True)
     at = show("compare", runs=run.id)
     assert "No epoch has ended yet" in said(at)
+
+
+def test_a_shortened_early_stopping_is_told_in_words() -> None:
+    spec = plan.planned(catalogue.variant("basenet-bn").spec, "drawn", 25, 0, epochs=2)
+    assert controls.title(spec) == "basenet-bn (Early stopping: patience 20, at most 2 epochs)"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from pages.shared import present
+from pages.shared import present, runs
 from training import catalogue, toggles
 from training.spec import RunSpec, SpecError
 
@@ -98,11 +98,8 @@ def go(page: str, query: Mapping[str, str] | None = None) -> None:
 def changes(spec: RunSpec) -> list[str]:
     """What differs from the catalogue entry the design started from: ["Pooling: average", ...]."""
     base = base_of(spec).spec
-    return [
-        f"{toggle.label}: {toggle.to_text(toggle.read(spec))}"
-        for toggle in toggles.TOGGLES
-        if toggle.read(spec) != toggle.read(base)
-    ]
+    changed = (toggle.path for toggle in toggles.TOGGLES if toggle.read(spec) != toggle.read(base))
+    return [f"{label}: {value}" for label, value in runs.settings(spec, changed).items()]
 
 
 def base_of(spec: RunSpec) -> catalogue.Variant:

@@ -39,6 +39,8 @@ def several(histories: Mapping[str, Sequence[runs.Row]], height: int = 340) -> N
 def _pair(specs: Mapping[str, dict], of: str) -> None:
     for column, (measure, spec) in zip(st.columns(2), specs.items(), strict=True):
         spec["encoding"]["color"]["legend"] = None
+        if measure == "accuracy":
+            spec["encoding"]["y"]["axis"]["format"] = ".1~%"  # a narrow range has more than whole per cents
         with column:
             charts.show(spec, key=f"curve-{measure}", alt=f"{measure.capitalize()} by epoch {of}")
 

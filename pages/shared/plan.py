@@ -15,9 +15,7 @@ def planned(design: RunSpec, data: str, classes: int, seed: int, *, minutes: flo
     """
     changes = {"data.name": data, "network.classes": classes, "fit.seed": seed, "fit.minutes": minutes}
     if epochs is not None:
-        changes["fit.epochs"] = epochs
-        if design.fit.early_stopping:
-            changes["fit.early_stopping.max_epochs"] = epochs
+        changes["fit.early_stopping.max_epochs" if design.fit.early_stopping else "fit.epochs"] = epochs
     return design.replace(changes)
 
 
