@@ -1,0 +1,70 @@
+"""The bird models that ship: they answer on a machine that has no data, and know real birds."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from training import catalogue, data, rundir
+from training.birds import backbones
+
+SHIPPED = [run.id for run in rundir.models() if run.spec().data.backbone]
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """A fresh machine: no data, no package of weights."""
+    found = os.environ.get("PLUMAGE_DATA")
+    monkeypatch.delenv("PLUMAGE_DATA", raising=False)
+    monkeypatch.setattr(backbones, "_LITE0_PACKAGE", "no_such_package")
+    return found
+
+
+def test_some_ship():
+    assert SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_cards_say_what_the_models_are(name):
+    run = rundir.find(name)
+    spec, card = run.spec(), run.card()
+    assert spec.name in [entry.name for entry in catalogue.heads()]
+    assert card["backbone"]["name"] == spec.data.backbone and card["picture_size"] == 224
+    assert card["data"]["train"] == 2700 and card["data"]["validation"] == 300
+    assert len(card["data"]["classes"]) == 200 and "Black-footed Albatross" in card["data"]["classes"]
+    assert "black border" in card["data"]["origin"]
+    assert card["figures"]["test"]["pictures"] == 3033
+    assert backbones.shipped(spec.data.backbone).is_file()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_real_birds_get_their_species(name, alone):
+    """24 validation birds, not used in training: most of them in the top five, as the card's figures promise."""
+    from training import predict
+
+    classifier = predict.load(rundir.find(name))
+    if alone is None:
+        probabilities, _ = classifier.classify(np.full((1, 224, 224, 3), 128, np.uint8))
+        assert np.allclose(probabilities.sum(1), 1)
+        pytest.skip("PLUMAGE_DATA is not set: no real birds here, only that the model answers was tested")
+    os.environ["PLUMAGE_DATA"] = alone
+    birds = data.load("birds")
+    del os.environ["PLUMAGE_DATA"]
+    images, labels = np.asarray(birds.validation_images[::13]), birds.validation_labels[::13]
+    probabilities, flags = classifier.classify(images)
+    rank = (probabilities > probabilities[np.arange(len(labels)), labels][:, None]).sum(1)
+    assert (rank < 5).mean() > 0.6 and sum(map(bool, flags)) <= len(flags) // 4
+    heat = classifier.explain(images[0], int(probabilities[0].argmax()), "grad-cam")
+    assert heat.shape == (224, 224) and heat.max() == 1
+
+
+def test_backbones_come_with_their_notice():
+    folder = backbones.shipped("x").parent
+    notice = (folder / "NOTICE.txt").read_text()
+    for file in folder.glob("*.npz"):
+        assert file.name in notice
+    for file in folder.glob("*.json"):
+        card = json.loads(file.read_text())
+        after = card["figures"]["validation"]["after_compacting"]["accuracy"]
+        assert abs(after - card["figures"]["validation"]["before_compacting"]["accuracy"]) < 0.03
