@@ -384,9 +384,11 @@ def all_(
 def results_(as_json: Json = False, markdown: Annotated[bool, typer.Option("--markdown")] = False) -> None:
     """The report's figures beside ours, from the stored cards."""
     from training import results
+    from training.birds import results as birds
 
-    rows = results.rows()
-    _answer(as_json, results.to_json(rows), lambda: results.to_markdown(rows))
+    rows, heads = results.rows(), birds.rows()
+    answer = results.to_json(rows) | {"heads": birds.to_json(heads)}
+    _answer(as_json, answer, lambda: f"{results.to_markdown(rows)}\n\n{birds.to_markdown(heads)}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
