@@ -385,3 +385,19 @@ def test_a_run_that_has_just_begun_can_be_compared(places: Path) -> None:
 def test_a_shortened_early_stopping_is_told_in_words() -> None:
     spec = plan.planned(catalogue.variant("basenet-bn").spec, "drawn", 25, 0, epochs=2)
     assert controls.title(spec) == "basenet-bn (Early stopping: patience 20, at most 2 epochs)"
+
+
+@pytest.mark.browser
+def test_a_bookmark_of_a_page_is_led_through_the_app(tmp_path: Path, open_page) -> None:
+    """The first visit to a new app, straight to a page: with its navigation and its address kept."""
+    from tests.browser.app import App
+
+    app = App(tmp_path / "app")
+    try:
+        page = open_page(f"{app.start().url}/train?from=basenet&pooling=average")
+        page.get_by_text("Pooling: average").wait_for()
+        links = page.get_by_test_id("stTopNavLink").all_inner_texts()
+        assert [link.split()[-1] for link in links][:4] == ["Home", "Design", "Train", "Compare"]
+        page.context.close()  # before the app ends, which the page would call an error
+    finally:
+        app.stop_everything()
