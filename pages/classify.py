@@ -6,9 +6,10 @@ All computing is the worker's; the page shows what it has and fills in the rest.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from pages.shared import answers, controls, pictures, present, sources, text
 from pages.shared.answers import Answer
 from pages.shared.sources import Item
 from training import data, predict, rundir
+from training.birds import backbones
 from training.explain import METHODS
 from training.pictures import Crop, resize, square
 from training.predict import Choice
@@ -59,7 +61,7 @@ def _best(choices: list[Choice]) -> list[str]:
     first: dict[str, str] = {}
     for choice in choices:  # the best come first
         first.setdefault(choice.data, choice.id)
-    photographs = [name for source, name in first.items() if source != "drawn"]
+    photographs = [first[source] for source in data.NAMES if source in first and source != "drawn"]
     return (photographs or list(first.values()))[:3]
 
 
@@ -74,25 +76,28 @@ def _why_not(name: str) -> str:
 
 
 def title(choice: Choice) -> str:
-    """A model's name for people; a run's time tells it from others of the same design."""
+    """A model's name for people: with its backbone, and for a run with its time, which tells it from its like."""
+    name = choice.spec.name
+    if choice.spec.data.backbone:
+        name += f" on {backbones.get(choice.spec.data.backbone).title}"
+    elif controls.changes(choice.spec):
+        name += ", changed"
     if choice.shipped:
-        return controls.title(choice.spec)
-    changed = ", changed" if controls.changes(choice.spec) else ""
+        return name
     try:
-        when = f"{datetime.fromisoformat(choice.finished).astimezone():%d %b %H:%M}"
+        return f"{name}, {datetime.fromisoformat(choice.finished).astimezone():%d %b %H:%M}"
     except ValueError:
-        when = choice.id
-    return f"{choice.spec.name}{changed}, {when}"
+        return f"{name}, {choice.id}"
 
 
 def facts(choice: Choice) -> str:
-    """One line on a model: data and accuracy."""
+    """One line on a model: what it was trained on, and how often it is right."""
     accuracy = (
         f"{text.percent(choice.test_accuracy)} of test pictures right" if choice.test_accuracy is not None
         else f"{text.percent(choice.validation_accuracy)} of validation pictures right"
         if choice.validation_accuracy is not None else "accuracy not measured"
     )  # fmt: skip
-    return f"{choice.data_title}, {len(choice.class_names)} classes, {accuracy}"
+    return f"{choice.data_title} · {accuracy}"
 
 
 # --- Answers ----------------------------------------------------------------------------------
@@ -116,6 +121,8 @@ def unlike(choice: Choice, flag: str | None) -> str:
     reason = (
         "its colours and textures are not those of the pictures this model was trained on"
         if flag == LOOK
+        else "this does not look like a bird that it knows"
+        if choice.data == "birds"
         else f"none of the {len(choice.class_names)} classes that this model knows stands out"
     )
     return f'<div class="unlike"><b>Take this with care:</b> {reason}.</div>'
@@ -241,24 +248,31 @@ def layout(items: list[Item], chosen: list[Choice]) -> tuple[dict[str, Crop], di
     slots: dict[tuple[str, str], Any] = {}
     for item in items:
         with st.container(border=True):
-            columns = st.columns([1.15] + [1.0] * max(len(chosen), 1), gap="medium")
+            columns = st.columns([1.0] + [_WIDTHS[len(chosen)][0]] * max(len(chosen), 1), gap="medium")
             with columns[0]:
-                crops[item.key] = _source(item)
+                crops[item.key] = _source(item, _WIDTHS[len(chosen)][1])
             for column, choice in zip(columns[1:], chosen, strict=False):
                 with column:
-                    st.markdown(f"**{title(choice)}**", help=facts(choice))
+                    st.markdown(f"**{title(choice)}**")
+                    pictures.note(facts(choice))
                     slots[choice.id, item.key] = st.empty()
             if not chosen:
                 columns[1].html(pictures.seen(resize(square(item.pixels, crops[item.key]), 32)))
     return crops, slots
 
 
-def _source(item: Item) -> Crop:
+# For each number of models: the width of an answer as a multiple of the picture's, and the picture's side in pixels.
+_WIDTHS = {0: (1.8, 310), 1: (1.8, 310), 2: (1.15, 280), 3: (1.0, 230), 4: (1.0, 180)}
+
+
+def _source(item: Item, side: int) -> Crop:
     if max(item.pixels.shape[:2]) <= SMALL:  # a sample of the data: nothing to cut from it
         pictures.whole(item.pixels, item.name)
         crop = Crop()
     else:
-        crop = pictures.frame(item.pixels, item.key, item.name)
+        crop = pictures.frame(item.pixels, item.key, item.name, side)
+        if not present.is_on():
+            pictures.note("Drag the frame to where the thing is, or draw another.")
     pictures.note(item.caption)
     return crop
 
@@ -275,41 +289,47 @@ def no_model(choices_empty: bool) -> None:
         controls.link("train", "Train a first network", icon=":material/play_circle:")
 
 
-def page() -> None:
-    """Pictures, models, answers."""
-    answers.prepare([])
-    st.html(f"<style>{pictures.CSS}</style>")
-    st.title("Classify")
+def controls_of_the_page() -> tuple[list[Item], list[Choice], str, bool]:
+    """Pictures, models, the way of explaining, and whether there is any model."""
     choices = predict.choices()
     left, right = st.columns(2, gap="medium")
     with left:
         items = sources.uploads()
     with right:
         chosen = pick(choices) if choices else []
-    answers.prepare(chosen)
-    items = (items + sources.samples())[: sources.MOST]
+        answers.prepare(chosen)
+        method = "occlusion"
+        if chosen and not present.is_on():
+            method = st.segmented_control(
+                "What spoke for the answer", [*METHODS, "off"], default=method, key="method", required=True,
+                format_func=lambda name: METHODS.get(name, "Off"),
+            )  # fmt: skip
+    return (items + sources.samples())[: sources.MOST], chosen, method, bool(choices)
+
+
+def page() -> None:
+    """Pictures, models, answers."""
+    answers.prepare([])
+    st.html(f"<style>{pictures.CSS}</style>")
+    st.title("Classify")
+    if present.is_on():  # the answers are what the last row came for
+        with st.expander("Pictures and models", expanded=not sources.any_chosen()):
+            items, chosen, method, any_model = controls_of_the_page()
+    else:
+        items, chosen, method, any_model = controls_of_the_page()
     if not chosen:
-        no_model(not choices)
+        no_model(not any_model)
     if not items:
         st.markdown("Drop in a picture, or click a sample.")
         if chosen and not present.is_on():
             about(chosen)
         return
-    method = "occlusion"
-    if chosen and not present.is_on():
-        method = st.segmented_control(
-            "What spoke for the answer", [*METHODS, "off"], default=method, key="method", required=True,
-            format_func=lambda name: METHODS.get(name, "Off"),
-        )  # fmt: skip
     crops, slots = layout(items, chosen)
     if not chosen:
         return
-    waiting: Callable[[], Any] = lambda: st.spinner("The classifier is starting; the first answer takes some seconds.")  # noqa: E731
-    if answers.worker().ready:
+    wait = "The classifier is starting; the first answer takes some seconds."
+    with contextlib.nullcontext() if answers.worker().ready else st.spinner(wait):
         rows = classify(chosen, items, crops, slots, None if method == "off" else method)
-    else:
-        with waiting():
-            rows = classify(chosen, items, crops, slots, None if method == "off" else method)
     if not present.is_on():
         if rows:
             st.download_button("Download the answers (CSV)", table(rows), "plumage-answers.csv", "text/csv",

@@ -169,7 +169,8 @@ def test_present_mode_keeps_the_answers_and_leaves_the_rest_out(models):
     at.session_state["present"] = True  # AppTest runs the page alone, without app.py, which reads the address
     dropped(at, ("a.png", png()))
     assert 'class="tops' in html(at)
-    assert not at.get("download_button") and not at.expander
+    assert not at.get("download_button") and [box.label for box in at.expander] == ["Pictures and models"]
+    assert not at.expander[0].proto.expanded
 
 
 def test_the_worker_may_die_between_two_clicks(models):

@@ -14,7 +14,7 @@ from PIL import Image
 from pages.shared import style
 from training.pictures import Crop, resize
 
-FRAME_SIDE = 270  # the longer side of a picture under a frame, in CSS pixels
+THUMBNAIL_SIDE = 620  # enough for a frame of 310 CSS pixels on a screen of double density
 HEAT_SIDE = 256
 
 CSS = f"""
@@ -94,13 +94,14 @@ def heated(pixels: np.ndarray, heat: np.ndarray) -> str:
     return address((base * (1 - share) + colour * share).clip(0, 255).astype(np.uint8), "JPEG")
 
 
-def frame(pixels: np.ndarray, key: str, alt: str) -> Crop:
-    """Show a picture under a frame that can be dragged and drawn anew; the square chosen, centred at first.
+def frame(pixels: np.ndarray, key: str, alt: str, longer: int) -> Crop:
+    """Show a picture, its longer side `longer` CSS pixels, under a frame that can be dragged and drawn anew.
 
-    The frame is a selection of Vega-Lite; the square round its centre, as large as its longer side, counts.
+    Gives the square chosen, at first the centred one.  The frame is a selection of Vega-Lite; the
+    square round its centre, as large as its longer side, counts.
     """
     height, width = pixels.shape[:2]
-    scale = FRAME_SIDE / max(height, width)
+    scale = longer / max(height, width)
     across, down = max(round(width * scale), 24), max(round(height * scale), 24)
     left, top, side = Crop().box(width, height)
     start = {"x": [left / width, (left + side) / width], "y": [top / height, (top + side) / height]}
@@ -154,5 +155,5 @@ def _crop(chosen: dict[str, list[float]], width: int, height: int) -> Crop:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _thumbnail(key: str, _pixels: np.ndarray) -> str:
     image = Image.fromarray(_pixels)
-    image.thumbnail((2 * FRAME_SIDE, 2 * FRAME_SIDE))
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     return address(np.asarray(image), "JPEG")

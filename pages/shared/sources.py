@@ -28,6 +28,12 @@ class Item:
     data: str = ""
 
 
+def any_chosen() -> bool:
+    """Whether a picture was dropped in or a sample clicked, as of the last click."""
+    state = st.session_state
+    return bool(state.get("uploads")) or any(state.get(key) for key in state if str(key).startswith("sample-"))
+
+
 def uploads() -> list[Item]:
     """The pictures that were dropped in; a file that is none gets its sentence."""
     files = st.file_uploader(
@@ -64,7 +70,7 @@ def samples() -> list[Item]:
     titles = {info.name: info.title for info in here}
     with st.container(key="samples"):
         source = st.segmented_control(
-            "Or click samples", names, default=names[0], format_func=titles.__getitem__, key="sample-source",
+            "Or click samples", names, default=names[0], format_func=titles.__getitem__, key="source",
             required=True,
         )  # fmt: skip
         try:
