@@ -74,6 +74,7 @@ def fit(
             raise RunError(f"{run.id} is finished; there is nothing to go on with.")
         if run.file("checkpoint.npz").is_file() and not resume:
             raise RunError(f"{run.id} has begun already; --resume goes on with it.")
+        run.clear_partial()
         _Fit(run, report, dataset).supervise()
     return run.status()
 

@@ -21,6 +21,7 @@ import os
 import re
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,13 @@ class RunDir:
 
     def write_card(self, card: dict[str, Any]) -> None:
         write_atomic(self.file("card.json"), json.dumps(card, indent=2) + "\n")
+
+    def clear_partial(self) -> None:
+        """Remove what a kill in the middle of a write left; only for the process that trains the run."""
+        for name in ("checkpoint.npz", "best.npz", "weights.npz", "history.jsonl", "card.json", "model"):
+            for file in self.path.glob(f".{name}.*"):
+                with suppress(OSError):
+                    file.unlink()
 
     def request_stop(self) -> None:
         """Ask the run's process to stop; it does within 2 seconds and keeps its checkpoint."""
