@@ -27,7 +27,7 @@ def lead() -> None:
         '<div class="lead">Plumage shows what each choice in an image classifier is worth: normalization, '
         "augmentation, batch norm, dropout, pooling, kernels, depth. Switch one and see at once what it does to the "
         "network, then train it on this machine and watch it learn. "
-        f"It starts from {len(catalogue.names())} designs of a course report that climbed from "
+        "It starts from the designs of a course report that climbed from "
         f"{text.percent(first)} to {text.percent(last)} on 25 classes of CIFAR-100, and checks what the report says.</div>"
     )
 
@@ -104,7 +104,8 @@ st.title("What does an architectural choice really do?")
 lead()
 infos, models = data.status(), rundir.models()
 next_clicks([info for info in infos if info.available], len(models))
-st.markdown(ladder.draw(results.rows(), large=present.is_on()), unsafe_allow_html=True)
+steps = [row for row in results.rows() if catalogue.variant(row.name).toggle != "epoch_length"]  # readings, no steps
+st.markdown(ladder.draw(steps, large=present.is_on()), unsafe_allow_html=True)
 if present.is_on():
     controls.link("home", "End the presentation", {"present": "0"}, ":material/close_fullscreen:")
 else:
