@@ -30,32 +30,27 @@ def home_seconds(app: App, page: Page) -> float:
     return time.perf_counter() - start
 
 
+# Notes when the navigation is clicked, and under which heading; the second answers, once another page is drawn and at
+# rest, with the milliseconds since then.
+NOTE_CLICK = """() => document.addEventListener('click', () => {
+    window.left = [document.querySelector('[data-testid=stMain] h1').innerText, performance.now()];
+}, {capture: true, once: true})"""
+AT_REST = """() => {
+    const app = document.querySelector('[data-testid=stApp]'), main = document.querySelector('[data-testid=stMain]');
+    const heading = main.querySelector('h1')?.innerText;
+    const drawn = heading && !main.querySelector('[data-testid=stSkeleton], [data-stale=true]');
+    return window.left && drawn && heading !== window.left[0] && app.dataset.testScriptState === 'notRunning'
+        && performance.now() - window.left[1];
+}"""
+
+
 def switch_seconds(page: Page, name: str) -> float:
     """From a click in the navigation to the other page, drawn and at rest, by the browser's own clock."""
-    title = name.capitalize()
-    page.evaluate(
-        """title => {
-            window.plumage = new Promise(resolve => {
-                let start;
-                document.addEventListener('click', () => {
-                    start = performance.now();
-                    const look = () => {
-                        const app = document.querySelector('[data-testid=stApp]');
-                        const shown = document.querySelector('[data-testid=stMain] h1')?.innerText.trim();
-                        const there = title === 'Home' ? location.pathname === '/' : location.pathname.endsWith(title.toLowerCase());
-                        const rests = app.dataset.testScriptState === 'notRunning' && !document.querySelector('[data-testid=stSkeleton]');
-                        const stale = document.querySelector('[data-testid=stMain] [data-stale=true]');
-                        if (there && rests && !stale && shown === (title === 'Home' ? 'Plumage' : title)) resolve(performance.now() - start);
-                        else requestAnimationFrame(look);
-                    };
-                    requestAnimationFrame(look);
-                }, {capture: true, once: true});
-            });
-        }""",
-        title,
-    )
-    page.get_by_role("link", name=title, exact=True).first.click()
-    return page.evaluate("() => window.plumage") / 1000
+    page.evaluate(NOTE_CLICK)
+    page.get_by_role("navigation").get_by_role("link", name=name.capitalize(), exact=True).click()
+    milliseconds = page.wait_for_function(AT_REST, polling="raf", timeout=120_000).json_value()
+    page.evaluate("() => { window.left = null; }")
+    return milliseconds / 1000
 
 
 def line(what: str, seconds: list[float], limit: float) -> str:
