@@ -6,7 +6,6 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from itertools import chain, combinations, islice
 from math import sqrt
@@ -15,9 +14,9 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import controls, curves, present, runs, text
-from training import catalogue, data, rundir, toggles
+from training import data, rundir, toggles
 from training.paths import models_dir
-from training.rundir import RunDir, RunError
+from training.rundir import RunDir
 from training.spec import RunSpec
 
 AT_MOST = 8  # as many as there are colours
@@ -42,7 +41,8 @@ _FIGURES = (  # key of `runs.summary`, its words, how it is written
 
 def main() -> None:
     st.title("Compare")
-    there, specs = readable()
+    found = list(runs.readable([*rundir.runs(), *rundir.models()]))
+    there, specs = {run.id: run for run, _ in found}, {run.id: spec for run, spec in found}
     if not there:
         st.info("There is nothing to compare yet: train one design, then another.", icon=":material/compare_arrows:")
         controls.link("train", "Train a first one", icon=":material/play_circle:")
@@ -60,16 +60,6 @@ def main() -> None:
     show_figures(summaries)
     show_effects({names[key]: specs[key] for key in chosen}, summaries)
     download({names[key]: histories[key] for key in chosen}, summaries)
-
-
-def readable() -> tuple[dict[str, RunDir], dict[str, RunSpec]]:
-    """Shipped models and runs, newest first, by id, with their specs; broken directories are passed over."""
-    there, specs = {}, {}
-    for run in [*rundir.runs(), *rundir.models()]:
-        with suppress(RunError):
-            specs[run.id] = run.spec()
-            there[run.id] = run
-    return there, specs
 
 
 def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
@@ -191,7 +181,8 @@ def show_effects(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[s
 
 
 def catalogue_parent(spec: RunSpec) -> str | None:
-    return catalogue.variant(spec.name).parent if spec.name in catalogue.names() else None
+    entry = runs.entry(spec)
+    return entry.parent if entry else None
 
 
 def effect(

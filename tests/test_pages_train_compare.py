@@ -96,7 +96,7 @@ def test_only_what_differs_is_listed_in_words() -> None:
 
 
 def test_every_step_of_the_catalogue_has_words() -> None:
-    for entry in catalogue.variants():
+    for entry in [*catalogue.variants(), *catalogue.heads()]:
         if entry.parent:
             rows = runs.differences([catalogue.variant(entry.parent).spec, entry.spec])
             assert rows and all("." not in row["setting"] for row in rows), (entry.name, rows)
@@ -337,6 +337,24 @@ def test_runs_under_way_come_first_in_the_list(places: Path) -> None:
     finished(DRAWN)
     labels = [element.label for element in show("train").button if "drawn" in element.label]
     assert [label.rsplit(" ", 1)[1] for label in labels] == ["queued", "finished"]
+
+
+def test_a_broken_run_and_a_head_without_pictures_stop_no_page(places: Path) -> None:
+    broken = rundir.create(DRAWN, queued=True)
+    broken.file("spec.json").write_text("{")
+    assert button(show("train"), "Start training")
+    assert "command line" in show("train", **{"from": "birds-fc-basic"}).info[0].value
+    assert show("train", run=broken.id).warning
+    assert "nothing to compare yet" in show("compare").info[0].value
+
+
+def test_a_head_on_birds_stands_beside_its_own_report(places: Path) -> None:
+    spec = catalogue.variant("birds-fc-basic").spec.replace({"data.backbone": "efficientnet-lite0"})
+    run = finished(spec, test={"loss": 2.5, "accuracy": 0.42, "pictures": 3033})
+    text = said(show("train", run=run.id))
+    assert "43.5 %" in text and "2.3410" in text
+    assert "Feature extractor efficientnet-lite0" in text and "2 epochs instead of 20" in text
+    assert show("compare", runs=run.id).table
 
 
 def test_compare_without_runs_leads_to_the_first(places: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pages.shared import controls, text
+from pages.shared import runs, text
 from training import catalogue, cost
 from training.spec import RunSpec
 
@@ -25,13 +25,12 @@ def report_training(spec: RunSpec) -> tuple[str, int, int] | None:
     Where the report does not say, the nearest entry below it on the ladder that it does say
     it of; None if there is none.
     """
-    name: str | None = spec.name if spec.name in catalogue.names() else None
-    while name is not None:
-        entry = catalogue.variant(name)
-        if entry.report.epochs:
-            pictures = cost.steps_per_epoch(entry.spec) * entry.spec.fit.batch_size
-            return name, entry.report.epochs, entry.report.epochs * pictures
-        name = entry.parent
+    here = runs.entry(spec)
+    while here is not None:
+        if here.report.epochs:
+            pictures = cost.steps_per_epoch(here.spec) * here.spec.fit.batch_size
+            return here.name, here.report.epochs, here.report.epochs * pictures
+        here = catalogue.variant(here.parent) if here.parent else None
     return None
 
 
@@ -66,16 +65,22 @@ def outlook(spec: RunSpec, estimate: cost.Estimate) -> str:
 
 def apart_from_report(spec: RunSpec, epochs: float) -> list[str]:
     """What sets a run of so many epochs apart from the report's run of its catalogue entry, in words."""
-    entry = controls.base_of(spec)
-    apart = (
-        []
-        if spec.data.name == "cifar100-25"
-        else [f"the pictures, {spec.data.name} instead of the report's cifar100-25, so the figures are not comparable"]
-    )
+    entry = runs.entry(spec)
+    if entry is None:
+        return []
+    theirs, apart = entry.spec.data.name, []
+    if spec.data.name != theirs:
+        apart.append(
+            f"the pictures, {spec.data.name} instead of the report's {theirs}, so the figures are not comparable"
+        )
     if entry.report.epochs and epochs != entry.report.epochs:
         apart.append(f"{epochs:.3g} epochs instead of {entry.report.epochs}")
-    settings = (change for change in controls.changes(spec) if not change.startswith("Epochs:"))  # told already
-    return [*apart, *(change.replace(": ", " ", 1) for change in settings)]
+    rows = runs.differences([entry.spec, spec])
+    return [*apart, *(f"{row['setting']} {row['1']}" for row in rows if row["setting"] not in _TOLD)]
+
+
+# Told already, or without a counterpart in the report.
+_TOLD = ("Pictures", "Classes", "Epochs", "Early stopping", "Time limit in minutes", "Seed", "Number format")
 
 
 def _number(value: float) -> str:

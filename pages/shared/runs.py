@@ -6,12 +6,14 @@ A run here is anything with `id`, `spec()`, `status()`, `history()` and `card()`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from training import catalogue, toggles
 from training.describe import describe
-from training.spec import RunSpec, difference, flatten
+from training.rundir import RunDir, RunError
+from training.spec import RunSpec, SpecError, difference, flatten
 
 Row = Mapping[str, Any]
 
@@ -32,8 +34,23 @@ _LABELS = {
     "fit.decay": "Learning-rate decay",
     "fit.warmup_epochs": "Warm-up epochs",
     "fit.weight_decay": "Weight decay",
+    "fit.fine_tune": "Fine-tuning of the extractor",
     "fit.precision": "Number format",
 }
+
+
+def readable(found: Iterable[RunDir]) -> Iterator[tuple[RunDir, RunSpec]]:
+    """Each run with its spec; broken directories are passed over."""
+    for run in found:
+        with suppress(RunError):
+            yield run, run.spec()
+
+
+def entry(spec: RunSpec) -> catalogue.Variant | None:
+    """The catalogue's entry that the spec started from; None for a person's own name."""
+    with suppress(SpecError):
+        return catalogue.variant(spec.name)
+    return None
 
 
 def epochs(history: Iterable[Row]) -> list[Row]:
@@ -120,11 +137,11 @@ def one_change(a: RunSpec, b: RunSpec) -> str:
     if a.data.name != b.data.name:
         return ""
     rows = [row for row in differences([a, b]) if row["setting"] != _LABELS["name"]]
-    entry = catalogue.variant(b.name) if b.name in catalogue.names() else None
-    if entry is not None and entry.parent == a.name:
-        step = differences([catalogue.variant(a.name).spec, entry.spec])
+    here = entry(b)
+    if here is not None and here.parent == a.name:
+        step = differences([catalogue.variant(a.name).spec, here.spec])
         if {row["setting"] for row in rows} <= {row["setting"] for row in step}:
-            return entry.title
+            return here.title
     return f"{rows[0]['setting']}: {rows[0]['0']} to {rows[0]['1']}" if len(rows) == 1 else ""
 
 
@@ -162,7 +179,8 @@ def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | Non
     top, figures = best(rows), (card or {}).get("figures") or {}
     test = figures.get("test") or {}
     description = describe(spec.network)
-    report = catalogue.variant(spec.name).report if spec.name in catalogue.names() else catalogue.Report()
+    here = entry(spec)
+    report = here.report if here else catalogue.Report()
     training = (top or {}).get("accuracy")
     return {
         "data": spec.data.name,

@@ -1,0 +1,228 @@
+"""One run on the Train page: live curves, what can be done with it, test figures; and the list of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from math import sqrt
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import controls, curves, figures, measure, plan, present, runs, text
+from training import data, launcher, rundir, toggles
+from training.rundir import ACTIVE, RunDir, RunError
+from training.spec import RunSpec
+
+SECONDS_BETWEEN_REDRAWS = 1.0
+SHOWN, FOLDED = 8, 60  # runs in the list, and with those that are folded away
+PROBLEM = "train-problem"  # in the session: a sentence to be shown once
+CSS = """[class*="st-key-run-"] button, [class*="st-key-run-"] button * {text-align: left; justify-content: flex-start;}"""
+ICONS = {
+    "queued": ":material/hourglass_empty:",
+    "running": ":material/play_circle:",
+    "stopped": ":material/pause_circle:",
+    "finished": ":material/check_circle:",
+    "failed": ":material/error:",
+}
+
+
+def show(run: RunDir) -> None:
+    """The page of one run, in whatever state it is; it polls while there is something to wait for."""
+    seen = _now(run)
+    polls = SECONDS_BETWEEN_REDRAWS if seen[0] in ACTIVE or seen[1] else None
+    st.fragment(body, run_every=polls)(run, seen)
+    others(run)
+
+
+def _now(run: RunDir) -> tuple[str, bool]:
+    """(the run's state, whether it is being measured): what decides what the page holds."""
+    return run.status()["state"], measure.under_way(run.path)
+
+
+def body(run: RunDir, seen: tuple[str, bool]) -> None:
+    """All of one run, redrawn alone while it goes on.  Once its state is another, the whole page is, and polling ends."""
+    if _now(run) != seen or not run.file("spec.json").is_file():  # changed, or deleted in another tab
+        st.rerun()
+    state, busy = seen
+    spec, status, history = run.spec(), run.status(), run.history()
+    st.subheader(controls.title(spec, limit=10), anchor=False)
+    st.caption(_facts(spec))
+    progress(status, spec)
+    if history or state == "running":  # an empty chart at first, so that nothing jumps
+        curves.one(history)
+        figures_of(history)
+    buttons(run, spec, state)
+    if state == "finished":
+        test_figures(run, spec, busy)
+
+
+def _facts(spec: RunSpec) -> str:
+    fit = spec.fit
+    end = f"at most {text.duration(60 * fit.minutes)}" if fit.minutes else text.plural(fit.max_epochs, "epoch")
+    stopping = f", early stopping after {fit.early_stopping.patience} epochs without gain" if fit.early_stopping else ""
+    return f"{data.info(spec.data.name).title} · {end}{stopping} · seed {fit.seed}"
+
+
+def progress(status: dict[str, Any], spec: RunSpec) -> None:
+    """One line on where the run stands, above a bar while it goes on."""
+    state, left = status["state"], status.get("eta_seconds")
+    elapsed = status.get("elapsed_seconds") or 0.0
+    if state == "queued":
+        waits = any(other.status()["state"] == "running" for other in launcher.queue())
+        st.progress(0.0, "Waiting: another training is running." if waits else "Starting …")
+    elif state == "running" and not elapsed:
+        st.progress(0.0, f"{status.get('message') or 'Starting'} …")
+    elif state == "running":
+        most = "at most " if spec.fit.early_stopping and not spec.fit.minutes else ""
+        told = f" · {most}{text.duration(left)} left" if left is not None else ""
+        share = elapsed / (elapsed + left) if left is not None else 0.0
+        st.progress(min(share, 1.0), f"{_place(status, spec)}{told}")
+    elif state == "failed":
+        st.error(status.get("message") or "The training failed; log.txt in its directory says more.", icon=ICONS[state])
+    else:
+        st.markdown(f"{ICONS[state]} **{state.capitalize()}** · {_place(status, spec)} · {text.duration(elapsed)}")
+        if status.get("message"):
+            st.caption(status["message"])
+
+
+def _place(status: dict[str, Any], spec: RunSpec) -> str:
+    """ "Epoch 3 of 27, step 88 of 176" of a run under way or cut off, "27 epochs" of a finished one."""
+    epoch, step, steps = status.get("epoch", 0), status.get("step", 0), status.get("steps_per_epoch")
+    if status["state"] == "finished" or not steps:
+        done = epoch + (step / steps if steps else 0)
+        return f"{done:.3g} epoch{'' if done == 1 else 's'}"
+    return f"Epoch {min(epoch + 1, spec.fit.max_epochs)} of {spec.fit.max_epochs}, step {step} of {steps}"
+
+
+def figures_of(history: list[dict[str, Any]]) -> None:
+    top = runs.best(history)
+    if top is None:
+        return
+    gap = (
+        "Training less validation accuracy. Training accuracy is measured while the weights still change, with dropout "
+        "and augmentation on where the design has them, so the gap can be below 0."
+    )
+    figures.show([
+        figures.Card("Best epoch", f"{top['epoch']:.3g}", "lowest validation loss"),
+        figures.Card("Validation accuracy", text.percent(top["val_accuracy"]), "there"),
+        figures.Card("Validation loss", f"{top['val_loss']:.3f}", "there"),
+        figures.Card("Overfitting gap", f"{text.signed(100 * (top['accuracy'] - top['val_accuracy']))} points", "there", gap),
+    ])  # fmt: skip
+
+
+def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
+    """What can be done with the run in its state."""
+    if present.is_on() and state not in ACTIVE:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if state in ACTIVE:
+            if st.button("Stop", icon=":material/stop:"):
+                _do(launcher.stop, run, ACTIVE)
+            return
+        # What failed may fail again, until its design is changed: so going on is not the first thing to do.
+        if state != "finished" and st.button(
+            "Resume", type="primary" if state == "stopped" else "secondary", icon=":material/play_arrow:"
+        ):
+            _do(launcher.resume, run, ("stopped", "failed"))
+        controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
+        if state == "finished":
+            controls.link("classify", "Classify with it", {"run": run.id}, icon=":material/image_search:")
+        if st.button("Train this design again", type="tertiary", icon=":material/replay:"):
+            _visit(toggles.to_query(spec))
+        controls.link("design", "Change the design", toggles.to_query(spec), icon=":material/architecture:")
+        with st.popover("Delete", icon=":material/delete:"):
+            st.markdown("The run, its curves and its weights are deleted for good.")
+            if st.button("Delete for good", type="primary"):
+                _do(launcher.delete, run, (state,))
+    if problem := st.session_state.pop(PROBLEM, ""):
+        st.error(problem, icon=":material/error:")
+
+
+def beside(run: RunDir, spec: RunSpec) -> list[str]:
+    """The run and what ships of its design and of that one's parent: where a comparison begins."""
+    entry = runs.entry(spec)
+    related = (entry.name, entry.parent) if entry else ()
+    return [run.id, *(model.id for model in rundir.models() if model.id in related)]
+
+
+def _visit(query: dict[str, str]) -> None:
+    """Show another state of this page: its address is all there is to it."""
+    st.query_params.from_dict(present.query(query))
+    st.rerun()
+
+
+def _do(action: Callable[[RunDir], object], run: RunDir, states: tuple[str, ...]) -> None:
+    """Act on a run, once: a click that comes after the state has changed does nothing."""
+    try:
+        if run.status()["state"] in states:
+            action(run)
+    except (RunError, OSError) as error:
+        st.session_state[PROBLEM] = str(error)
+    else:
+        if action is launcher.delete:
+            st.toast("The run is deleted.", icon=":material/delete:")
+            _visit({})
+    st.rerun()
+
+
+def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
+    """The test figures beside the report's and what differs, or the button that takes them, once."""
+    st.subheader("On the test pictures", anchor=False)
+    card = run.card() or {}
+    measured = (card.get("figures") or {}).get("test")
+    if measured is None:
+        st.markdown(
+            "Not measured yet. The test pictures play no part in training or choosing: measure when you are done."
+        )
+        if st.button("Measuring …" if busy else "Measure on the test pictures", icon=":material/fact_check:",
+                     disabled=busy, key="measure"):  # fmt: skip
+            measure.start(run.path)
+            st.rerun()
+        if problem := measure.problem(run.path):
+            st.error(f"The run could not be measured. {problem}", icon=":material/error:")
+        return
+    entry, pictures, accuracy = runs.entry(spec), measured["pictures"], measured["accuracy"]
+    error = sqrt(accuracy * (1 - accuracy) / pictures)
+    cards = [
+        figures.Card("Test accuracy", text.percent(accuracy), f"± {100 * error:.1f} on {pictures:,} pictures",
+                     "One standard error: what the choice of the test pictures alone does to the figure"),
+        figures.Card("Test loss", f"{measured['loss']:.4f}"),
+    ]  # fmt: skip
+    if entry is None or entry.report.accuracy is None:
+        figures.show(cards)
+        st.caption(f"The report gives no figures for {spec.name}.")
+        return
+    cards += [
+        figures.Card("The report's accuracy", text.percent(entry.report.accuracy), entry.name),
+        figures.Card("The report's loss", f"{entry.report.loss:.4f}", entry.name),
+    ]
+    figures.show(cards)
+    if apart := plan.apart_from_report(spec, card["figures"].get("epochs") or 0):
+        st.markdown(f"What differs from the report's run: {'; '.join(apart)}.")
+
+
+def others(current: RunDir | None) -> None:
+    """The runs there are: those under way first, then the newest."""
+    if present.is_on():
+        return
+    specs = runs.readable(rundir.runs())
+    found = [(run, spec, run.status()) for run, spec in specs if current is None or run.id != current.id]
+    if not found:
+        return
+    st.subheader("Runs" if current is None else "Other runs", anchor=False)
+    found.sort(key=lambda row: row[2]["state"] not in ACTIVE)  # stable: newest first within each
+    _links(found[:SHOWN])
+    if older := found[SHOWN:FOLDED]:
+        with st.expander(f"{len(older)} older"):
+            _links(older)
+    if len(found) > FOLDED:
+        controls.link("compare", f"All {len(found)} runs are on Compare", icon=":material/stacked_line_chart:")
+
+
+def _links(rows: list[tuple[RunDir, RunSpec, dict[str, Any]]]) -> None:
+    for run, spec, status in rows:
+        when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
+        label = f"{controls.title(spec)} · {spec.data.name} · {when} · {status['state']}"
+        if st.button(label, key=f"run-{run.id}", type="tertiary", icon=ICONS[status["state"]]):
+            _visit({"run": run.id})
