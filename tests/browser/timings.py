@@ -61,7 +61,8 @@ def line(what: str, seconds: list[float], limit: float) -> str:
 
 def main(repeats: int = 5) -> int:
     starts: list[float] = []
-    switches: dict[str, list[float]] = {name: [] for name in PAGES}
+    first: dict[str, list[float]] = {name: [] for name in PAGES[1:]}
+    again: dict[str, list[float]] = {name: [] for name in PAGES}
     errors: list[str] = []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.flags())
@@ -72,16 +73,19 @@ def main(repeats: int = 5) -> int:
             errors_of(page, errors)
             try:
                 starts.append(home_seconds(app, page))
-                for name in [*PAGES[1:], *PAGES]:  # from each page to the next, twice
-                    switches[name].append(switch_seconds(page, name))
+                for name, seconds in first.items():
+                    seconds.append(switch_seconds(page, name))
+                for name, seconds in again.items():
+                    seconds.append(switch_seconds(page, name))
             finally:
                 context.close()
                 app.stop_everything()
         browser.close()
     print(f"{repeats} starts, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     print(line("Home from its start", starts, HOME))
-    for name, seconds in switches.items():
-        print(line(f"switch to {name}", seconds, SWITCH))
+    for visit, switches in (("first", first), ("again", again)):
+        for name, seconds in switches.items():
+            print(line(f"to {name}, {visit}", seconds, SWITCH))
     for error in dict.fromkeys(errors):
         print(f"console: {error}")
     return 0
