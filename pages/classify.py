@@ -121,11 +121,10 @@ def unlike(choice: Choice, flag: str | None) -> str:
     reason = (
         "its colours and textures are not those of the pictures this model was trained on"
         if flag == LOOK
-        else "this does not look like a bird that it knows"
-        if choice.data == "birds"
         else f"none of the {len(choice.class_names)} classes that this model knows stands out"
     )
-    return f'<div class="unlike"><b>Take this with care:</b> {reason}.</div>'
+    warning = "This does not look like a bird" if choice.data == "birds" else "Take this with care"
+    return f'<div class="unlike"><b>{warning}:</b> {reason}.</div>'
 
 
 def classify(chosen: list[Choice], items: list[Item], crops: dict[str, Crop], slots: dict[tuple[str, str], Any],

@@ -81,7 +81,7 @@ def fitted() -> tuple[Unlike, np.ndarray, np.ndarray]:
 def test_five_in_a_hundred_validation_pictures_are_false_alarms(fitted):
     measures, pictures, logits = fitted
     flags = measures.flags(pictures, logits)
-    assert np.mean([bool(flag) for flag in flags]) == pytest.approx(0.05, abs=0.002)
+    assert np.mean([bool(flag) for flag in flags]) == pytest.approx(0.05, abs=0.004)
     assert {LOOK, CLASSES} <= set(flags)  # both measures take their part
 
 

@@ -42,7 +42,7 @@ def models():
 
 def show(**query: str | list[str]) -> AppTest:
     """The app at the page, run once."""
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=150).run()
     at.switch_page("pages/classify.py")
     for key, value in query.items():
         at.query_params[key] = value

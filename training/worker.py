@@ -23,6 +23,7 @@ from typing import IO, Any
 from training.paths import ROOT
 
 IDLE_SECONDS = 15 * 60
+START_SECONDS = 60  # granted to a request beyond its own time while the process still loads
 _HEAD = struct.Struct(">II")  # bytes of JSON, bytes of data
 _MAX_JSON, _MAX_DATA = 2**26, 2**29
 
@@ -146,7 +147,7 @@ class Worker:
             for _ in range(2):
                 process = self._running()
                 try:
-                    left = max(deadline - time.monotonic(), 0.1)
+                    left = max(deadline - time.monotonic(), 0.1) + (0 if process.ready.is_set() else START_SECONDS)
                     reply = process.ask({"operation": operation, **fields}, data, left)
                 except queue.Empty:
                     process.end()
