@@ -1,0 +1,87 @@
+"""The benchmark measures what it says; its figures are never compared with a target here."""
+
+import json
+
+import numpy as np
+import pytest
+
+from training import bench, catalogue
+from training.spec import Network, RunSpec
+
+NETWORK = Network(
+    input_shape=(8, 8, 3),
+    blocks=[{"kind": "conv", "filters": 4}, {"kind": "pool"}, {"kind": "conv", "filters": 4}, {"kind": "flatten"}],
+    classes=3,
+    batch_norm="all",
+)
+SPEC = RunSpec(name="tiny", network=NETWORK).replace({"fit.batch_size": 4, "data.augmentation.horizontal_flip": True})
+
+
+def test_all_sides_take_turns(monkeypatch):
+    monkeypatch.setattr(bench, "PICTURES", 40)
+    result = bench.compare(SPEC, rounds=2, seconds=0.001)
+    names = {(figure["side"], figure["format"]) for figure in result["sides"]}
+    single = {(name, "float32") for name in (bench.ENGINE, bench.INPUT, bench.BOUND, bench.FIT, bench.FED)}
+    assert single <= names
+    for figure in result["sides"]:
+        assert figure["ms"] > 0
+        assert len(figure["all_ms"]) == 2
+    lines = "\n".join(bench.table("tiny", result))
+    assert "### tiny" in lines
+    assert all(f"| {name} | {kind} |" in lines for name, kind in names)
+    json.dumps(result)
+
+
+def test_ratios_are_medians_of_the_rounds():
+    spec = catalogue.variant("final").spec
+    sides = [
+        bench.Side(bench.ENGINE, "float32", print, wall=[10.0, 20.0, 60.0], cpu=[20.0, 20.0, 20.0]),
+        bench.Side(bench.BOUND, "float32", print, wall=[10.0, 10.0, 50.0], cpu=[10.0, 16.0, 20.0]),
+        bench.Side(bench.FIT, "float32", print, wall=[10.0, 40.0, 120.0], cpu=[1.0, 1.0, 1.0]),
+    ]
+    found = {(r["of"][0], r["to"][0]): r for r in bench.ratios(spec, sides)}
+    bound = found[bench.ENGINE, bench.BOUND]
+    assert (bound["ratio"], bound["cpu_ratio"]) == (1.2, 1.25)
+    assert bound["met"]
+    assert found[bench.FIT, bench.ENGINE]["ratio"] == 2.0
+    assert len(found) == 2  # no promise about sides that did not run
+
+
+def test_promises_depend_on_the_size():
+    words = {name: str(bench.promised(catalogue.variant(name).spec)) for name in ("final", "basenet-norm-aug")}
+    assert bench.BOUND in words["final"]
+    assert bench.FED not in words["final"]
+    assert bench.FED in words["basenet-norm-aug"]
+
+
+def test_a_wrong_name_is_told(capsys):
+    assert bench.main(["no-such-network"]) == 2
+    assert "no-such-network" in capsys.readouterr().err
+
+
+def test_the_bound_does_every_convolution():
+    """Twice the batch, about twice the work: nothing was left out by the graph's optimizer."""
+    times = []
+    for size in (16, 256):
+        spec = catalogue.variant("final-bottleneck").spec.replace({"fit.batch_size": size, "network.width": 0.25})
+        run = bench._convolutions(spec, "float32")
+        run(1)
+        side = bench.Side("", "", run)
+        for _ in range(3):
+            side.measure()
+        times.append(min(side.cpu))
+    assert times[1] > 4 * times[0]
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_input_side_augments(steps):
+    from types import SimpleNamespace
+
+    from training.engine import Engine
+
+    random = np.random.default_rng(0)
+    data = SimpleNamespace(
+        name="noise", images=random.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8),
+        labels=random.integers(0, 3, 20), class_names=("a", "b", "c"),
+    )  # fmt: skip
+    assert np.isfinite(bench._input_alone(Engine(SPEC, data))(steps))
