@@ -10,94 +10,22 @@ import contextlib
 import csv
 import io
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
-from pages.shared import answers, controls, pictures, present, sources, text
+from pages.shared import answers, controls, models, pictures, present, sources, text
 from pages.shared.answers import Answer
 from pages.shared.sources import Item
-from training import data, predict, rundir
-from training.birds import backbones
+from training import data, predict
 from training.explain import METHODS
 from training.pictures import Crop, resize, square
 from training.predict import Choice
-from training.rundir import RunError
 from training.unlike import LOOK
 from training.worker import WorkerError
 
-MOST_MODELS = 4
 SMALL = 64  # pictures up to this size are shown as they are, larger ones under a frame
-
-
-# --- Models -----------------------------------------------------------------------------------
-
-
-def pick(choices: list[Choice]) -> list[Choice]:
-    """The models that shall answer, from the address at first."""
-    by_id = {choice.id: choice for choice in choices}
-    asked = st.query_params.get_all("model") + st.query_params.get_all("run")
-    for name in asked:
-        if name not in by_id:
-            st.warning(_why_not(name), icon=":material/link_off:")
-    start = [name for name in dict.fromkeys(asked) if name in by_id] or _best(choices)
-    chosen = st.multiselect(
-        "Models, side by side", list(by_id), default=start[:MOST_MODELS], max_selections=MOST_MODELS, key="models",
-        format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
-    )  # fmt: skip
-    others = {key: st.query_params.get_all(key) for key in st.query_params if key not in ("model", "run")}
-    named = {"model": [n for n in chosen if by_id[n].shipped], "run": [n for n in chosen if not by_id[n].shipped]}
-    wanted = {**others, **{key: names for key, names in named.items() if names}} if chosen != _best(choices) else others
-    if asked != named["model"] + named["run"]:
-        st.query_params.from_dict(wanted)
-    return [by_id[name] for name in chosen]
-
-
-def _best(choices: list[Choice]) -> list[str]:
-    """For each data set of photographs the best shipped model, or where none is shipped, the best run;
-    models of drawn pictures where there are no others."""
-    first: dict[str, str] = {}
-    for choice in choices:  # the best come first
-        first.setdefault(choice.data, choice.id)
-    photographs = [first[source] for source in data.NAMES if source in first and source != "drawn"]
-    return (photographs or list(first.values()))[:3]
-
-
-def _why_not(name: str) -> str:
-    try:
-        state = rundir.find(name).status()["state"]
-    except RunError:
-        return f"The address asks for the model {name[:80]!r}, which is not here."
-    if state == "finished":
-        return f"{name} has no weights on this machine: train it again to classify with it."
-    return f"{name} is {state}: it can classify when it has finished."
-
-
-def title(choice: Choice) -> str:
-    """A model's name for people: with its backbone, and for a run with its time, which tells it from its like."""
-    name = choice.spec.name
-    if choice.spec.data.backbone:
-        name += f" on {backbones.get(choice.spec.data.backbone).title}"
-    elif controls.changes(choice.spec):
-        name += ", changed"
-    if choice.shipped:
-        return name
-    try:
-        return f"{name}, {datetime.fromisoformat(choice.finished).astimezone():%d %b %H:%M}"
-    except ValueError:
-        return f"{name}, {choice.id}"
-
-
-def facts(choice: Choice) -> str:
-    """One line on a model: what it was trained on, and how often it is right."""
-    accuracy = (
-        f"{text.percent(choice.test_accuracy)} of test pictures right" if choice.test_accuracy is not None
-        else f"{text.percent(choice.validation_accuracy)} of validation pictures right"
-        if choice.validation_accuracy is not None else "accuracy not measured"
-    )  # fmt: skip
-    return f"{choice.data_title} · {accuracy}"
 
 
 # --- Answers ----------------------------------------------------------------------------------
@@ -194,7 +122,7 @@ def about(chosen: list[Choice]) -> None:
     """How far the figures can be trusted: calibration, false alarms and detection, for each model."""
     with st.expander("How far to trust these answers", icon=":material/rule:"):
         for choice in chosen:
-            st.markdown(f"**{title(choice)}** · {facts(choice)} · {choice.origin}.")
+            st.markdown(f"**{models.title(choice)}** · {models.facts(choice)} · {choice.origin}.")
             st.markdown(trust(choice))
             if choice.calibration is None and not choice.shipped:
                 calibrate(choice)
@@ -252,8 +180,8 @@ def layout(items: list[Item], chosen: list[Choice]) -> tuple[dict[str, Crop], di
                 crops[item.key] = _source(item, _WIDTHS[len(chosen)][1])
             for column, choice in zip(columns[1:], chosen, strict=False):
                 with column:
-                    st.markdown(f"**{title(choice)}**")
-                    pictures.note(facts(choice))
+                    st.markdown(f"**{models.title(choice)}**")
+                    pictures.note(models.facts(choice))
                     slots[choice.id, item.key] = st.empty()
             if not chosen:
                 columns[1].html(pictures.seen(resize(square(item.pixels, crops[item.key]), 32)))
@@ -295,7 +223,7 @@ def controls_of_the_page() -> tuple[list[Item], list[Choice], str, bool]:
     with left:
         items = sources.uploads()
     with right:
-        chosen = pick(choices) if choices else []
+        chosen = models.pick(choices) if choices else []
         answers.prepare(chosen)
         method = "occlusion"
         if chosen and not present.is_on():

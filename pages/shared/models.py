@@ -1,0 +1,80 @@
+"""The models that answer on Classify: which there are, which are chosen, what they are called."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import streamlit as st
+
+from pages.shared import controls, text
+from training import data, rundir
+from training.birds import backbones
+from training.predict import Choice
+from training.rundir import RunError
+
+MOST = 4  # models side by side
+
+
+def pick(choices: list[Choice]) -> list[Choice]:
+    """The models that shall answer, from the address at first."""
+    by_id = {choice.id: choice for choice in choices}
+    asked = st.query_params.get_all("model") + st.query_params.get_all("run")
+    for name in asked:
+        if name not in by_id:
+            st.warning(_why_not(name), icon=":material/link_off:")
+    start = [name for name in dict.fromkeys(asked) if name in by_id] or _best(choices)
+    chosen = st.multiselect(
+        "Models, side by side", list(by_id), default=start[:MOST], max_selections=MOST, key="models",
+        format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
+    )  # fmt: skip
+    others = {key: st.query_params.get_all(key) for key in st.query_params if key not in ("model", "run")}
+    named = {"model": [n for n in chosen if by_id[n].shipped], "run": [n for n in chosen if not by_id[n].shipped]}
+    wanted = {**others, **{key: names for key, names in named.items() if names}} if chosen != _best(choices) else others
+    if asked != named["model"] + named["run"]:
+        st.query_params.from_dict(wanted)
+    return [by_id[name] for name in chosen]
+
+
+def _best(choices: list[Choice]) -> list[str]:
+    """For each data set of photographs the best shipped model, or where none is shipped, the best run;
+    models of drawn pictures where there are no others."""
+    first: dict[str, str] = {}
+    for choice in choices:  # the best come first
+        first.setdefault(choice.data, choice.id)
+    photographs = [first[source] for source in data.NAMES if source in first and source != "drawn"]
+    return (photographs or list(first.values()))[:3]
+
+
+def _why_not(name: str) -> str:
+    try:
+        state = rundir.find(name).status()["state"]
+    except RunError:
+        return f"The address asks for the model {name[:80]!r}, which is not here."
+    if state == "finished":
+        return f"{name} has no weights on this machine: train it again to classify with it."
+    return f"{name} is {state}: it can classify when it has finished."
+
+
+def title(choice: Choice) -> str:
+    """A model's name for people: with its backbone, and for a run with its time, which tells it from its like."""
+    name = choice.spec.name
+    if choice.spec.data.backbone:
+        name += f" on {backbones.get(choice.spec.data.backbone).title}"
+    elif controls.changes(choice.spec):
+        name += ", changed"
+    if choice.shipped:
+        return name
+    try:
+        return f"{name}, {datetime.fromisoformat(choice.finished).astimezone():%d %b %H:%M}"
+    except ValueError:
+        return f"{name}, {choice.id}"
+
+
+def facts(choice: Choice) -> str:
+    """One line on a model: what it was trained on, and how often it is right."""
+    accuracy = (
+        f"{text.percent(choice.test_accuracy)} of test pictures right" if choice.test_accuracy is not None
+        else f"{text.percent(choice.validation_accuracy)} of validation pictures right"
+        if choice.validation_accuracy is not None else "accuracy not measured"
+    )  # fmt: skip
+    return f"{choice.data_title} · {accuracy}"
