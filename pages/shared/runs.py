@@ -19,7 +19,6 @@ Row = Mapping[str, Any]
 
 # Fields that are no toggles, by the words people know.
 _LABELS = {
-    "name": "Started from",
     "data.name": "Pictures",
     "data.backbone": "Feature extractor",
     "network.classes": "Classes",
@@ -115,11 +114,11 @@ def _word(value: Any) -> str:
 
 
 def differences(specs: Sequence[RunSpec]) -> list[dict[str, str]]:
-    """The settings in which the specs are not all equal, in the spec's order.
+    """The settings in which the specs are not all equal, in the spec's order, their names apart.
 
     One row a setting: {"setting": label, "0": value in the first spec, "1": ...}.
     """
-    paths = list(dict.fromkeys(path for spec in specs[1:] for path in difference(specs[0], spec)))
+    paths = list(dict.fromkeys(path for spec in specs[1:] for path in difference(specs[0], spec) if path != "name"))
     columns = [settings(spec, paths) for spec in specs]
     if len({column.get("Layers") for column in columns}) == 1 and "Layers" in columns[0]:
         columns = [{**column, "Layers": layers(spec, whole=True)} for column, spec in zip(columns, specs, strict=True)]
@@ -136,7 +135,7 @@ def one_change(a: RunSpec, b: RunSpec) -> str:
     """
     if a.data.name != b.data.name:
         return ""
-    rows = [row for row in differences([a, b]) if row["setting"] != _LABELS["name"]]
+    rows = differences([a, b])
     here = entry(b)
     if here is not None and here.parent == a.name:
         step = differences([catalogue.variant(a.name).spec, here.spec])
