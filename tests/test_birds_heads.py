@@ -238,3 +238,31 @@ def test_the_reports_fine_tuning_begins_with_a_new_head_and_one_rate(birds):
     assert engine.evaluate(birds.validation_images, birds.validation_labels)[1] < 0.8, "the head is new"
     fit(run)
     assert run.status()["state"] == "finished"
+
+
+# --- All systems with one command ----------------------------------------------------------------
+
+
+def test_one_command_trains_what_is_chosen_says_how_long_and_goes_on(birds, monkeypatch):
+    from training.birds import everything
+
+    small = {name: spec((16,), name, **{"fit.epochs": 2}) for name in ("birds-fc-basic", "birds-finetune-repaired")}
+    monkeypatch.setattr(everything, "adapted", lambda name, backbone: small[name])
+    said = []
+    assert everything.run("efficientnet-lite0", list(small), said.append)
+    text = "\n".join(said)
+    assert "birds-fc-basic-efficientnet-lite0" in text and "ends after about 0 minutes" in text
+    assert [line for line in said if "birds-finetune-repaired" in line and "epoch 2" in line]
+    again = []
+    assert everything.run("efficientnet-lite0", list(small), again.append)
+    assert len(again) == 1, "everything is finished: nothing is trained twice"
+
+
+def test_other_backbones_change_the_input_alone():
+    from training.birds import everything
+
+    assert everything.names()[:3] == ["birds-fc-basic", "birds-fc", "birds-conv"]
+    for name in everything.names():
+        ours, reports = everything.adapted(name, backbones.LITE0), catalogue.load(name)
+        assert ours.network.input_shape == ((1280,) if len(reports.network.input_shape) == 1 else (7, 7, 1280))
+        assert ours.fit == reports.fit and ours.network.blocks == reports.network.blocks

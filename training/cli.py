@@ -380,6 +380,26 @@ def all_(
         raise typer.Exit(1)
 
 
+@app.command()
+def birds(
+    backbone: Annotated[str, typer.Option(help="resnet50, resnet50v2 or efficientnet-lite0.")] = "resnet50",
+    only: Annotated[list[str] | None, typer.Option(help="Only this system; may be repeated.")] = None,
+) -> None:
+    """Train the report's bird systems on a backbone; killed or stopped, the same command goes on."""
+    from training.birds import everything
+    from training.birds.backbones import WeightsError
+
+    known = everything.names()
+    if unknown := [name for name in only or [] if name not in known]:
+        raise SpecError(f"There is no bird system {unknown[0]!r}; there are {', '.join(known)}.")
+    try:
+        done = everything.run(backbone, only or known, lambda text: print(text, flush=True))
+    except WeightsError as error:
+        raise RunError(str(error)) from None
+    if not done:
+        raise typer.Exit(1)
+
+
 @app.command("results")
 def results_(as_json: Json = False, markdown: Annotated[bool, typer.Option("--markdown")] = False) -> None:
     """The report's figures beside ours, from the stored cards."""

@@ -1,0 +1,104 @@
+"""All of the report's bird systems on one backbone: `python -m training birds --backbone NAME`.
+
+Weights, pictures, features, three frozen heads, fine-tuning, one ordinary run after another;
+killed at any instant, the same command goes on.  The time it will take is said first.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from training import catalogue, data, rundir
+from training.birds import heads
+from training.birds.backbones import SIZE, Backbone, get
+from training.describe import describe
+from training.paths import runs_dir
+from training.rundir import RunDir
+from training.spec import RunSpec
+
+BATCH = 16
+BACKWARD = 2.0  # a training step's backward pass costs about two forward passes
+
+
+def names() -> list[str]:
+    """The bird systems of the catalogue, in the report's order."""
+    return [entry.name for entry in catalogue.heads() if entry.spec.data.name == "birds"]
+
+
+def adapted(name: str, backbone: Backbone) -> RunSpec:
+    """The catalogue entry on another backbone: the input follows its map."""
+    spec = catalogue.load(name)
+    shape = backbone.feature_shape[-1:] if len(spec.network.input_shape) == 1 else backbone.feature_shape
+    return spec.replace({"data.backbone": backbone.name, "network.input_shape": list(shape)})
+
+
+def measure(backbone: Backbone) -> tuple[float, float]:
+    """(seconds a picture forward, multiply-adds a second) of the backbone here, after a first batch."""
+    import tensorflow as tf
+
+    model = backbone.load(backbone.deployed())
+    forward = tf.function(lambda pixels: model(backbone.preprocess(pixels), training=False))
+    pixels = tf.zeros((BATCH, SIZE, SIZE, 3))
+    forward(pixels)
+    start = time.perf_counter()
+    forward(pixels)
+    seconds = (time.perf_counter() - start) / BATCH
+    return seconds, macs(model) / seconds
+
+
+def macs(model: Any) -> int:
+    """Multiply-adds of the model's convolutions for one picture."""
+    return sum(
+        int(np.prod(layer.output.shape[1:3])) * int(np.prod(layer.kernel.shape))
+        for layer in model.layers if hasattr(layer, "kernel") and len(layer.output.shape) == 4
+    )  # fmt: skip
+
+
+def seconds(spec: RunSpec, forward: float, rate: float, pictures: int) -> float:
+    """What a run of `spec` takes, from the measured backbone; its features included once for each kind of map."""
+    head = describe(spec.network).macs / rate
+    if spec.fit.fine_tune == "off":
+        return pictures * heads.views(spec) * (forward + spec.fit.epochs * (1 + BACKWARD) * head)
+    return pictures * spec.fit.epochs * (1 + BACKWARD) * (forward + head)
+
+
+def run(backbone_name: str, chosen: list[str], say: Callable[[str], None]) -> bool:
+    """Fit every chosen system that is not finished; True when all are.
+
+    Raises `WeightsError`, `DataError` and `RunError`, each with what to do.
+    """
+    backbone = get(backbone_name)
+    info = data.info("birds")
+    if not info.available:
+        raise data.DataError(f"{info.title} is not here; get it with: {info.how}")
+    say(f"{backbone.title}: {backbone.origin}")
+    forward, rate = measure(backbone)
+    todo = {name: RunDir(runs_dir() / f"{name}-{backbone.name}") for name in chosen}
+    todo = {name: run for name, run in todo.items() if not run.path.exists() or run.status()["state"] != "finished"}
+    ahead = 0.0
+    for name, run in todo.items():
+        ahead += seconds(adapted(name, backbone), forward, rate, info.train)
+        say(f"  {run.id:<44} ends after about {ahead / 60:.0f} minutes")
+    for name, run in todo.items():
+        if not run.file("spec.json").is_file():
+            rundir.create(adapted(name, backbone), run.path)
+        status = _fit(run, say)
+        if status["state"] != "finished":
+            say(f"{run.id} is {status['state']}: {status['message']}  The same command goes on from here.")
+            return False
+    return True
+
+
+def _fit(run: RunDir, say: Callable[[str], None]) -> dict[str, Any]:
+    from training.fit import fit
+
+    def report(line: dict[str, Any]) -> None:
+        if line["kind"] == "epoch":
+            say(f"{run.id}: epoch {line['epoch']}, validation loss {line['val_loss']:.4f}, "
+                f"accuracy {line['val_accuracy']:.4f}")  # fmt: skip
+
+    return fit(run, resume=True, report=report)
