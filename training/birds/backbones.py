@@ -265,7 +265,7 @@ CONV4 = Backbone(
     resnet_v2.conv4, resnet_v2.preprocess, conv4_source, load_h5,
 )  # fmt: skip
 
-_BACKBONES = {backbone.name: backbone for backbone in (RESNET50, RESNET50V2, LITE0, CONV4)}
+_BACKBONES = {backbone.name: backbone for backbone in (RESNET50, RESNET50V2, LITE0)}
 
 
 def get(name: str) -> Backbone:
