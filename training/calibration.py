@@ -15,6 +15,7 @@ import numpy as np
 from training import unlike
 
 if TYPE_CHECKING:
+    from training.data import Dataset
     from training.rundir import RunDir
 
 BINS = 15
@@ -83,8 +84,10 @@ def temperature_report(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]
     }
 
 
-def calibrate(run: RunDir, detection: bool = True) -> dict[str, Any]:
+def calibrate(run: RunDir, detection: bool = True, pictures: Dataset | None = None) -> dict[str, Any]:
     """Calibrate a finished run or a shipped model on its validation pictures; stored as card["calibration"].
+
+    `pictures` are the run's own, for a caller that has them in memory already.
 
     With `detection`, also measures which share of the other data sets' pictures is flagged,
     for every set that is present.  Reads no test picture.  Raises `RunError` and `DataError`.
@@ -96,7 +99,7 @@ def calibrate(run: RunDir, detection: bool = True) -> dict[str, Any]:
     if card is None:
         raise RunError(f"{run.id} has no card yet: it can be calibrated when it has finished.")
     spec = run.spec()
-    pictures = data.load(spec.data.name, spec.data.validation)
+    pictures = pictures or data.load(spec.data.name, spec.data.validation)
     classifier = predict.load(run)
     logits = classifier.logits(pictures.validation_images)
     report = temperature_report(logits, pictures.validation_labels)

@@ -330,7 +330,7 @@ class _Fit:
 
     def finish(self) -> None:
         """Early stopping's best weights back, the files of the finished model, and the card."""
-        from training import card, weights
+        from training import calibration, card, weights
 
         run, progress = self.run_dir, self.progress
         assert self.dataset is not None
@@ -341,6 +341,8 @@ class _Fit:
         weights.save(run.file("weights.npz"), self.engine.weights(), mean, std)
         weights.save_keras(run.file("model.keras"), self.spec.network, self.engine.model, mean, std)
         run.write_card(card.make(run, self.dataset, self.engine, progress["elapsed"]))
+        if self.spec.data.backbone is None:
+            calibration.calibrate(run, detection=False, pictures=self.dataset)
         if self.left_behind:
             raise Stopped
         self.write_status(
