@@ -1,4 +1,7 @@
-"""The Chromium or Chrome that the browser tests drive.  `python -m tests.browser.chromium` makes sure there is one."""
+"""The Chromium or Chrome that the browser tests drive.
+
+`python -m tests.browser.chromium` makes sure that there is one, and that Playwright, which drives it, can run.
+"""
 
 from __future__ import annotations
 
@@ -36,20 +39,30 @@ def flags() -> list[str]:
     return [*FLAGS, "--no-sandbox"] if as_root else list(FLAGS)
 
 
-def install() -> bool:
-    """Install Debian's Chromium, where that is possible without asking: as root, on Debian."""
+def driver_runs() -> bool:
+    """Whether Playwright's own Node.js starts: it needs libatomic, which a small Debian lacks."""
+    done = subprocess.run([sys.executable, "-m", "playwright", "--version"], capture_output=True)
+    return done.returncode == 0
+
+
+def install(package: str) -> bool:
+    """Install a Debian package, where that is possible without asking: as root, on Debian."""
     if not Path("/etc/debian_version").is_file() or os.geteuid() != 0 or not shutil.which("apt-get"):
         return False
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    update, get = ["apt-get", "update", "-q"], ["apt-get", "install", "-qy", "--no-install-recommends", "chromium"]
+    update, get = ["apt-get", "update", "-q"], ["apt-get", "install", "-qy", "--no-install-recommends", package]
     return all(subprocess.run(command, env=quiet).returncode == 0 for command in (update, get))
 
 
 def main() -> int:
-    path = find() or (install() and find())
+    path = find() or (install("chromium") and find())
     if not path:
         print("The browser tests need Chromium or Chrome: install one (Debian: sudo apt-get install chromium) "
               "or set PLUMAGE_CHROMIUM to its path.", file=sys.stderr)  # fmt: skip
+        return 1
+    if not driver_runs() and not (install("libatomic1") and driver_runs()):
+        print("The browser tests need Playwright, and `python -m playwright --version` fails: install what it names "
+              "(Debian: sudo apt-get install libatomic1).", file=sys.stderr)  # fmt: skip
         return 1
     print(f"Browser tests use {path}")
     return 0
