@@ -100,7 +100,11 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
            points: bool) -> dict[str, Any]:  # fmt: skip
     accuracy = measure == "accuracy"
     axis = {"title": None, "format": ".0%"} if accuracy else {"title": None}
-    scale = {"domain": [0, 1]} if accuracy and not values else {"zero": False, "nice": True}
+    scale: dict[str, Any] = {"domain": [0, 1]} if accuracy and not values else {"zero": False, "nice": True}
+    trained = [row["value"] for row in values if row["part"] == "training"]
+    if not accuracy and trained and max(row["value"] for row in values) > 2 * max(trained):
+        # Batch norm's moving statistics are far off in the first epochs, and the loss with them: let it leave the chart.
+        scale["domainMax"] = 2 * max(trained)
     tooltip = [
         {"field": name, "type": kind, **more}
         for name, kind, more in (
@@ -117,6 +121,7 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
         "data": {"values": values},
         "mark": {
             "type": "line",
+            "clip": True,
             "strokeWidth": 2.5,
             "interpolate": "linear",
             "point": {"size": 26} if points else False,
