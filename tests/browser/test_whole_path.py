@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.app import App
-from tests.browser.page import address, choose, enter, pick, settle, shot, visit
+from tests.browser.page import address, choose, enter, settle, shot, visit
 from training.data import info
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -72,22 +72,17 @@ def real_picture(data: str, folder: Path) -> Path:
     return path
 
 
-def classify(page, picture: Path | None) -> None:
+def classify(page, app: App, run: Path, picture: Path | None) -> None:
     """On Classify: `picture` dropped in, or the first sample clicked, answered by the trained network alone."""
-    chosen = page.get_by_role("group", name="Selected values").get_by_role("button")
-    if chosen.count() != 1 or ", changed" not in chosen.first.get_attribute("aria-label"):
-        page.get_by_role("button", name="Clear all").click()
-        settle(page)
-        trained = page.get_by_role("option").filter(has_text=", changed")
-        pick(page, page.get_by_role("combobox", name="Models, side by side"), trained)
-        page.keyboard.press("Escape")
-        settle(page)
+    visit(page, "Classify")
+    page.goto(f"{address(app.url, 'classify')}?run={run.name}")
+    settle(page)
     if picture:
-        page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(picture)
-        expect(page.get_by_text(picture.name).first).to_be_visible()
+        page.locator("input[type=file]").set_input_files(picture)
+        page.get_by_text(picture.name).first.wait_for()
     else:
-        page.get_by_test_id("stPills").get_by_role("button").first.click()
-    settle(page, timeout=SLOW / 1000)
+        page.get_by_role("toolbar", name="Samples").get_by_role("button").first.click()
+    settle(page)
 
 
 def runs_of(app: App) -> list[Path]:
@@ -139,9 +134,8 @@ def test_design_train_compare_classify(own_app, open_page, request, tmp_path, na
     expect(page.get_by_role("row", name=f"Test loss {measured['loss']:.4f}").first).to_be_visible()
     shot(page, f"path-{name}-4-compare")
 
-    visit(page, "Classify")
-    classify(page, real_picture(app.data, tmp_path) if app.data else None)
-    top = page.locator("ol.tops").first.get_by_role("listitem")
+    classify(page, app, run, real_picture(app.data, tmp_path) if app.data else None)
+    top = page.locator("ol.tops").get_by_role("listitem")
     expect(top).to_have_count(5, timeout=SLOW)
     shot(page, f"path-{name}-5-classify")
     answers = {text.splitlines()[0] for text in top.all_inner_texts()}
