@@ -5,6 +5,7 @@ import pytest
 
 from training import catalogue, data, rundir
 from training.birds import backbones, features, heads
+from training.birds import predict as answers
 from training.evaluate import evaluate
 from training.fit import fit
 
@@ -94,6 +95,9 @@ def birds(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
     monkeypatch.setitem(backbones._BACKBONES, "efficientnet-lite0", small_backbone())
+    monkeypatch.setattr(
+        answers, "_frozen", answers._frozen.__wrapped__
+    )  # keep the small one out of what is kept loaded
     (images, labels), (kept, kept_labels) = pictures(60, 1), pictures(15, 2)
     names = tuple(name.partition(".")[2].replace("_", " ") for name in CLASSES)
     dataset = data.Dataset("birds", "Birds", "cut round the bird", names, images, labels, kept, kept_labels, "0" * 64)
