@@ -6,12 +6,13 @@ docs/toggles.md is written whole; in other files only what stands between two ma
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from training import catalogue, results, rundir, toggles
+from training import bench, catalogue, results, rundir, toggles
 from training.toggles import Toggle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,11 +86,24 @@ def models_table() -> str:
     return "\n".join(lines)
 
 
+def bench_table() -> str:
+    """The tables of docs/speed.md, from the last benchmark that was committed."""
+    report = json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))
+    machine = ", ".join(f"{name} {report['machine'][name]}" for name in ("tensorflow", "keras", "python"))
+    load = report["machine"]["load before"]
+    lines = [f"{report['machine']['device']}; {machine}; batches of {report['batch_size']}, {report['rounds']} rounds."]
+    lines += [f"Load of the machine before: {load[0]:.1f}."] if load else []
+    for name, result in report["networks"].items():
+        lines += bench.table(name, result)
+    return "\n".join(lines)
+
+
 Part = tuple[str, str | None, Callable[[], str]]
 PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file), what makes the text
     ("docs/toggles.md", None, toggles_page),
     ("README.md", "results", results_table),
     ("models/README.md", "models", models_table),
+    ("docs/speed.md", "bench", bench_table),
 )
 
 
