@@ -229,6 +229,9 @@ def test_augmented_validation_changes_with_the_draw_only():
     plain = engine.evaluate(data.images, data.labels)
     first = engine.evaluate(data.images, data.labels, augmented=True, draw=1)
     assert first == engine.evaluate(data.images, data.labels, augmented=True, draw=1)
+    assert math.isfinite(
+        engine.evaluate(data.images, data.labels, augmented=True, draw=9999)[0]
+    )  # the last epoch of all
     assert len({plain, first, engine.evaluate(data.images, data.labels, augmented=True, draw=2)}) == 3
 
 

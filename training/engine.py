@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from training.data import Dataset
 
 EVALUATION_BATCH = 250
-AUGMENT_STREAM, DROPOUT_STREAM, ORDER_STREAM, VALIDATION_STREAM = range(4)
+AUGMENT_STREAM, DROPOUT_STREAM, VALIDATION_STREAM = range(3)
 
 
 class Engine:
@@ -222,10 +222,8 @@ class Engine:
     def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
         parts = []
         for first in range(0, len(images), EVALUATION_BATCH):
-            seed = np.array(
-                [self.spec.fit.seed, 1024 * (draw * 4096 + first // EVALUATION_BATCH) + 256 * VALIDATION_STREAM],
-                np.int32,
-            )
+            number = (draw * 4096 + first // EVALUATION_BATCH) * 1024 + 256 * VALIDATION_STREAM
+            seed = np.array([self.spec.fit.seed, number % 2**31], np.int32)
             parts.append(self._infer(images[first : first + EVALUATION_BATCH], seed, augmented).numpy())
         return np.concatenate(parts or [np.zeros((0, self.spec.network.classes))]).astype(np.float64)
 
