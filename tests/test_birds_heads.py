@@ -6,7 +6,7 @@ import pytest
 from training import catalogue, data, rundir
 from training.birds import backbones, features, heads
 from training.birds import predict as answers
-from training.evaluate import evaluate
+from training.evaluate import evaluate, figures
 from training.fit import fit
 
 CLASSES = ("001.Black_footed_Albatross", "002.Blue_Jay", "003.Ovenbird")
@@ -129,6 +129,9 @@ def test_a_pooled_head_is_fitted_stored_and_answers(birds):
     images, labels = pictures(15, 3)
     probabilities, flags = classifier.classify(images)
     assert probabilities.shape == (15, 3) and np.allclose(probabilities.sum(1), 1) and flags is None
+    kept = figures(classifier.logits(birds.validation_images), birds.validation_labels)
+    for name, value in card_["figures"]["validation"].items():  # the stored head and the trained one are one
+        assert kept[name] == pytest.approx(value, abs=1e-2)
     alone = classifier.logits(images[:1])
     assert np.allclose(alone, classifier.logits(images)[:1], atol=1e-3)
     many = np.concatenate([images] * 3)  # more than a batch: by way of the store, in half precision

@@ -163,12 +163,12 @@ class Engine:
         return tf.stack([tf.constant(self.spec.fit.seed, tf.int32), step * 1024 + 256 * stream])
 
     def _prepare(self, x: Any, seed: Any, changed: bool = True) -> Any:
-        """Augmented (if `changed`) and normalized pictures, float32."""
+        """Augmented (if `changed`) and normalized pictures, or normalized features, float32."""
         import tensorflow as tf
 
         x = tf.cast(x, tf.float32)
         if not self._pictures:
-            return x
+            return (x - self.mean) / self.std
         if changed and self.spec.data.augmentation.on:
             x = augment(x, self.spec.data.augmentation, seed)
         # Rows as one axis: broadcasting three channels alone is slow.
