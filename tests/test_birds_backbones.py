@@ -169,7 +169,12 @@ def test_tensors_are_read_and_everything_else_is_refused(tmp_path, torch_stub):
             return print, ("run",)
 
     write_pth(tmp_path / "evil.pth", torch_stub, extra={"x": Evil()})
-    for name, reason in (("cut", ""), ("outside", "outside its storage"), ("junk", ""), ("evil", "print is not exp")):
+    for name, reason in (
+        ("cut", "buffer"),
+        ("outside", "outside its"),
+        ("junk", "not a torch"),
+        ("evil", "print is not exp"),
+    ):
         with pytest.raises(ValueError, match=reason):
             pth.read(tmp_path / f"{name}.pth")
 
