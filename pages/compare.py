@@ -191,6 +191,8 @@ def effect(
     """What `change` did to accuracy and loss, with what may be chance; empty where nothing is measured."""
     (a, _, old), (b, spec, new) = before, after
     parts = []
+    if spec.data.name not in data.NAMES:
+        return ""
     info = data.info(spec.data.name)
     for part, pictures in (("validation", info.validation), ("test", info.test)):
         p, q = old[f"{part}_accuracy"], new[f"{part}_accuracy"]

@@ -66,8 +66,25 @@ def test_a_broken_status_or_card_is_as_none(run: RunDir, text: str) -> None:
     assert run.status()["state"] in ("stopped", "finished")
 
 
+FIGURES = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+
+
+@pytest.mark.parametrize("name", ["status.json", "history.jsonl", "card.json"])
+@pytest.mark.parametrize(
+    "content",
+    ["null", "[]", "[" * 200_000, '{"kind":"epoch"}', '{"state":"zzz","created":"x","queued":null,"epoch":NaN}',
+     '{"figures":"x","data":{}}', '{"figures":{"test":"x"},"data":{}}', '{"state":"finished","created":1e30}'],
+)  # fmt: skip
+def test_a_damaged_file_is_passed_over(run: RunDir, name: str, content: str) -> None:
+    run.file(name).write_text(content)
+    status = run.status()
+    assert status["state"] in rundir.STATES and status["epoch"] == 0 and status["message"] is not None
+    assert run.history() == [] and run.card() is None
+    assert [found.id for found in rundir.runs()] == [run.id]
+
+
 def test_a_line_that_a_kill_cut_is_not_read(run: RunDir) -> None:
-    run.append_history({"kind": "epoch", "epoch": 1, "step": 8})
+    run.append_history({"kind": "epoch", "epoch": 1, "step": 8, **FIGURES})
     with run.file("history.jsonl").open("a") as file:
         file.write('{"kind": "epoch", "epo')
     assert [line["epoch"] for line in run.history()] == [1]
@@ -76,7 +93,7 @@ def test_a_line_that_a_kill_cut_is_not_read(run: RunDir) -> None:
 def test_history_goes_back_to_the_checkpoint(run: RunDir) -> None:
     lines = [("step", 3), ("step", 8), ("epoch", 8), ("step", 12), ("epoch", 16), ("step", 17)]
     for kind, step in lines:
-        run.append_history({"kind": kind, "step": step})
+        run.append_history({"kind": kind, "epoch": step / 8, "step": step, **FIGURES})
     run.truncate_history(16, 8)  # the checkpoint was written at step 16, before that epoch was validated
     assert [(line["kind"], line["step"]) for line in run.history()] == lines[:4]
 

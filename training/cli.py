@@ -57,6 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
         return console.problem("There is not enough memory: close other programs or choose a smaller network.", 1)
     except KeyboardInterrupt:
         return console.problem("Interrupted.", 1)
+    except Exception as error:
+        if os.environ.get("PLUMAGE_TRACEBACK"):
+            raise
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return console.problem(f"Something unforeseen went wrong ({what}); PLUMAGE_TRACEBACK=1 shows where.", 1)
     return 0
 
 
@@ -93,7 +98,7 @@ def list_(as_json: Json = False) -> None:
     """The catalogue: every variant, what it changes, and the report's figures."""
     shipped = {model.id for model in rundir.models()}
     rows: list[dict[str, Any]] = []
-    for entry in catalogue.variants():
+    for entry in (*catalogue.variants(), *catalogue.heads()):
         network = describe_network(entry.spec.network)
         report = {"loss": entry.report.loss, "accuracy": entry.report.accuracy, "epochs": entry.report.epochs}
         rows.append({

@@ -1,6 +1,7 @@
 """Test figures: taken once, on request, after everything was chosen on validation pictures.
 
-This module alone calls `training.data.load_test`.  The figures of a run's own data set are
+This module alone calls `training.data.load_test` for a run (`training.drawn_study` does for its own, of drawn
+pictures, which choose nothing).  The figures of a run's own data set are
 kept in its card; asked again, they are computed again and compared with the card's.
 """
 

@@ -340,6 +340,8 @@ class _Fit:
         mean, std = self.engine.mean, self.engine.std
         weights.save(run.file("weights.npz"), self.engine.weights(), mean, std)
         weights.save_keras(run.file("model.keras"), self.spec.network, self.engine.model, mean, std)
+        if self.left_behind:
+            raise Stopped
         run.write_card(card.make(run, self.dataset, self.engine, progress["elapsed"]))
         if self.spec.data.backbone is None:
             calibration.calibrate(run, detection=False, pictures=self.dataset)

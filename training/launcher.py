@@ -83,6 +83,8 @@ def submit(spec: RunSpec) -> RunDir:
 
 def resume(run: RunDir) -> None:
     """Go on with a stopped, failed or crashed run, from its checkpoint, when its turn comes."""
+    if run.path.resolve().parent != runs_dir().resolve():
+        raise RunError(f"{run.id} lies outside the folder of runs; go on with: fit --resume --run-dir {run.path}")
     with lock("launcher"):
         state = run.status()["state"]
         if state in ACTIVE:

@@ -51,6 +51,8 @@ def choices() -> list[Choice]:
 
 
 def _choice(run: RunDir, shipped: bool) -> Choice | None:
+    if not shipped and run.status()["state"] != "finished":
+        return None
     card = run.card()
     if card is None or not run.file("weights.npz").is_file():
         return None
@@ -63,7 +65,7 @@ def _choice(run: RunDir, shipped: bool) -> Choice | None:
             (figures["validation"] or {}).get("accuracy"), (figures["test"] or {}).get("accuracy"),
             card.get("calibration"), card.get("finished", ""), _changed(run),
         )  # fmt: skip
-    except (RunError, KeyError, TypeError):
+    except (RunError, KeyError, TypeError, AttributeError):
         return None  # a card of another version, or a broken one: not a model that can be picked
 
 

@@ -33,6 +33,7 @@ from training.paths import models_dir, runs_dir
 from training.spec import RunSpec, SpecError
 
 ACTIVE = ("queued", "running")
+STATES = (*ACTIVE, "stopped", "finished", "failed")
 
 
 class RunError(Exception):
@@ -78,7 +79,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise RunError(f"{path} is missing.") from None
     except Exception as error:  # zipfile, numpy and OS errors alike mean: not a whole .npz
-        raise RunError(f"{path} is broken ({type(error).__name__}: {error}).") from None
+        raise RunError(f"{path} is broken ({type(error).__name__}): it is not a whole .npz of plain arrays.") from None
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class RunDir:
 
     def status(self) -> dict[str, Any]:
         """state, progress and message.  A run whose process is gone is "stopped", whatever it last wrote."""
-        status = _read_json(self.file("status.json"))
+        status = _sound(_read_json(self.file("status.json")))
         if not status:
             done = self.file("card.json").is_file()
             return {"state": "finished" if done else "stopped", "message": "", "epoch": 0, "step": 0}
@@ -132,9 +133,9 @@ class RunDir:
         for line in text.splitlines():
             try:
                 lines.append(json.loads(line))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-        return [line for line in lines if isinstance(line, dict) and "kind" in line]
+        return [line for line in lines if _is_line(line)]
 
     def append_history(self, line: dict[str, Any]) -> None:
         """Add one line; a line is written whole or, by a kill, cut, and then not read."""
@@ -150,8 +151,16 @@ class RunDir:
         write_atomic(self.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in kept))
 
     def card(self) -> dict[str, Any] | None:
-        """The card of a finished run, or None."""
-        return _read_json(self.file("card.json")) or None
+        """The card of a finished run; None where there is none, or one that cannot be a card."""
+        card = _read_json(self.file("card.json"))
+        figures = card.get("figures")
+        if not isinstance(figures, dict) or not isinstance(card.get("data"), dict):
+            return None
+        return (
+            card
+            if all(isinstance(figures.get(part), dict | None) for part in ("train", "validation", "test"))
+            else None
+        )
 
     def write_card(self, card: dict[str, Any]) -> None:
         write_atomic(self.file("card.json"), json.dumps(card, indent=2) + "\n")
@@ -174,9 +183,45 @@ class RunDir:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+_NUMBERS = ("created", "queued", "started", "finished", "ended", "heartbeat", "epoch", "step", "steps_per_epoch",
+            "max_epochs", "minutes", "elapsed_seconds", "eta_seconds")  # fmt: skip
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= abs(value) < 1e12
+
+
+def _sound(status: dict[str, Any]) -> dict[str, Any]:
+    """`status` without what a damaged file may hold in place of a number or a state; {} stays {}."""
+    if not status:
+        return {}
+    nothing = ("minutes", "eta_seconds")  # these two may be None
+    kept = {
+        name: value
+        for name, value in status.items()
+        if name not in _NUMBERS or _is_number(value) or (value is None and name in nothing)
+    }
+    if kept.get("state") not in STATES:
+        kept["state"] = "stopped"
+    if not isinstance(kept.get("message"), str):
+        kept["message"] = ""
+    return {"epoch": 0, "step": 0} | kept
+
+
+def _is_line(line: Any) -> bool:
+    """Whether a line of the history has the figures of its kind."""
+    if not isinstance(line, dict) or line.get("kind") not in ("step", "epoch"):
+        return False
+    needed = ("epoch", "step", "loss", "accuracy")
+    return all(
+        _is_number(line.get(name))
+        for name in needed + (("val_loss", "val_accuracy") if line["kind"] == "epoch" else ())
+    )
 
 
 def alive(status: dict[str, Any]) -> bool:
@@ -240,7 +285,7 @@ def _new_directory(name: str) -> Path:
 def runs() -> list[RunDir]:
     """All run directories, newest first."""
     found = [RunDir(path.parent) for path in runs_dir().glob("[!.]*/spec.json")]
-    return sorted(found, key=lambda run: _read_json(run.file("status.json")).get("created", 0), reverse=True)
+    return sorted(found, key=lambda run: _sound(_read_json(run.file("status.json"))).get("created", 0), reverse=True)
 
 
 def models() -> list[RunDir]:

@@ -85,7 +85,7 @@ class Toggle:
             if text.startswith("{"):
                 try:
                     return json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):
                     pass
             raise SpecError(f"{self.key} = {text!r} is not possible: it is on or off.")
         if self.kind == "choice":
@@ -219,7 +219,7 @@ def apply(spec: RunSpec, settings: Mapping[str, str]) -> RunSpec:
         elif "." in key or key == "name":
             try:
                 changes[key] = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 changes[key] = text
         else:
             import difflib

@@ -61,7 +61,8 @@ def _facts(spec: RunSpec) -> str:
     fit = spec.fit
     end = f"at most {text.duration(60 * fit.minutes)}" if fit.minutes else text.plural(fit.max_epochs, "epoch")
     stopping = f", early stopping after {fit.early_stopping.patience} epochs without gain" if fit.early_stopping else ""
-    return f"{data.info(spec.data.name).title} · {end}{stopping} · seed {fit.seed}"
+    title = data.info(spec.data.name).title if spec.data.name in data.NAMES else spec.data.name
+    return f"{title} · {end}{stopping} · seed {fit.seed}"
 
 
 def progress(status: dict[str, Any], spec: RunSpec) -> None:

@@ -87,14 +87,16 @@ def _widget(toggle: Toggle, spec: RunSpec) -> None:
                 st.selectbox(toggle.label, options, key=key, format_func=toggle.to_text)
         case "slider":
             kind = int if isinstance(toggle.step, int) else float
-            st.slider(toggle.label, kind(toggle.low), kind(toggle.high), step=kind(toggle.step), key=key)
+            high = max(kind(toggle.high), st.session_state[key])  # an address may ask for more than the slider offers
+            st.slider(toggle.label, kind(toggle.low), high, step=kind(toggle.step), key=key)
         case "number":
             st.number_input(toggle.label, int(toggle.low), int(toggle.high), step=int(toggle.step), key=key)
         case "rates":
             st.toggle(toggle.label, key=key)
             if st.session_state[key]:
                 for place, where in enumerate(dropout_places(spec)):
-                    st.slider(f"Share dropped {where}", 0.0, toggle.high, step=toggle.step, key=f"{key}.{place}")
+                    high = max(toggle.high, st.session_state[f"{key}.{place}"])
+                    st.slider(f"Share dropped {where}", 0.0, high, step=toggle.step, key=f"{key}.{place}")
 
 
 def _beneath(toggle: Toggle, spec: RunSpec, error: str | None) -> None:
