@@ -19,7 +19,6 @@ MAX_BYTES = 40 * 2**20
 MAX_PIXELS = 64_000_000  # decoded, 3 bytes a pixel: 192 MB at most, freed at once
 KEPT_SIDE = 2048  # the longer side of what is kept
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # Pillow's names; its other decoders are never asked
-EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 _KINDS = "JPEG, PNG, WebP, GIF or BMP"
 
 
