@@ -11,6 +11,7 @@ PAGES = {
     "design": ("Design", ":material/architecture:"),
     "train": ("Train", ":material/play_circle:"),
     "compare": ("Compare", ":material/stacked_line_chart:"),
+    "confusions": ("Confusions", ":material/grid_on:"),
     "classify": ("Classify", ":material/image_search:"),
 }
 HERE = Path(__file__).parent

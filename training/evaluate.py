@@ -2,7 +2,8 @@
 
 This module alone calls `training.data.load_test` for a run (`training.drawn_study` does for its own, of drawn
 pictures, which choose nothing).  The figures of a run's own data set are
-kept in its card; asked again, they are computed again and compared with the card's.
+kept in its card, and which classes it takes for which beside it; asked again, they are
+computed again and compared with the card's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from training import confusions
 from training.calibration import cross_entropy
 from training.rundir import RunDir, RunError
 
@@ -37,7 +39,7 @@ def evaluate(run: RunDir, data: str | None = None) -> dict[str, Any]:
 
     Returns {"run", "data", "test": {"loss", "accuracy", "pictures"}, "card": the figures that
     the card held before, or None}.  Only the first figures on the run's own data set are
-    stored.  Raises `RunError` and `training.data.DataError`.
+    stored, and the first count of its confusions.  Raises `RunError` and `training.data.DataError`.
     """
     from training import predict
     from training.data import class_names, load_test
@@ -56,7 +58,11 @@ def evaluate(run: RunDir, data: str | None = None) -> dict[str, Any]:
         raise RunError(
             f"{run.id} takes pictures of {size}x{size}; those of {name} are {images.shape[2]}x{images.shape[1]}."
         )
-    taken = figures(classifier.logits(images), labels)
+    logits = classifier.logits(images)
+    taken = figures(logits, labels)
+    if name == own and confusions.read(run) is None:
+        names = predict.class_names(card)
+        confusions.write(run, confusions.Confusions.of(name, names, logits, labels))
     stored = card["figures"].get("test")
     if stored is None and name == own:
         card = _card(run)  # read again: something else may have been noted in it meanwhile

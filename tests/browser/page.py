@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Locator, Page
 
-PAGES = ("home", "design", "train", "compare", "classify")
+PAGES = ("home", "design", "train", "compare", "confusions", "classify")
 SHOTS = Path(__file__).resolve().parents[2] / "screenshots"
 
 

@@ -1,0 +1,106 @@
+"""Which classes are taken for which: counted right, kept beside the card, shown on their page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.models import CLASSES, make_model
+from training import confusions, data, rundir
+from training.confusions import Confusions, Pair
+from training.evaluate import evaluate
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("crow", "raven", "wren")
+
+
+def counted() -> Confusions:
+    """5 crows (2 taken for ravens, 1 for a wren), 3 ravens (2 for crows), 2 wrens."""
+    labels = [0, 0, 0, 0, 0, 1, 1, 1, 2, 2]
+    said = [0, 0, 1, 1, 2, 0, 0, 1, 2, 2]
+    return Confusions.of("birds", NAMES, np.eye(3)[said], np.array(labels))
+
+
+def test_counts_and_pairs():
+    found = counted()
+    assert found.right == (2, 1, 2) and found.totals == (5, 3, 2)
+    assert found.taken == {(0, 1): 2, (0, 2): 1, (1, 0): 2}
+    assert found.pairs() == [Pair(0, 1, 2, 2), Pair(0, 2, 1, 0)]
+    assert found.pairs(2) == [Pair(0, 2, 1, 0)] and found.pairs(2)[0].both == 1
+
+
+def test_it_is_stored_sparsely_and_read_back(tmp_path):
+    run = rundir.RunDir(tmp_path)
+    assert confusions.read(run) is None
+    confusions.write(run, counted())
+    assert confusions.read(run) == counted()
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", '{"data": "birds", "classes": ["a"], "right": [1], "taken": [[0, 9, 1]]}',
+                                    '{"data": "birds", "classes": ["a"], "right": [1, 2], "taken": []}'])  # fmt: skip
+def test_a_damaged_file_is_as_none(tmp_path, broken):
+    (tmp_path / confusions.FILE).write_text(broken)
+    assert confusions.read(rundir.RunDir(tmp_path)) is None
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    for variable, folder in (("PLUMAGE_MODELS", "models"), ("PLUMAGE_RUNS", "runs")):
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+
+
+def test_evaluate_counts_once_and_for_models_measured_before(places, monkeypatch):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (50, 32, 32, 3), np.uint8), np.arange(50) % 25
+    monkeypatch.setattr(data, "load_test", lambda name: (images, labels))
+    run = make_model(rundir.models_dir() / "shipped", "basenet", 1)
+    test = evaluate(run)["test"]
+    run.file(confusions.FILE).unlink()
+    evaluate(run)
+    found = confusions.read(run)
+    assert sum(found.right) == round(50 * test["accuracy"]) and found.totals == (2,) * 25
+    assert found.classes[3] == CLASSES[3].replace("_", " ")
+
+
+def page(**query: str) -> AppTest:
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    at.switch_page("pages/confusions.py")
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.run()
+    assert not at.exception, at.exception
+    return at
+
+
+def html(at: AppTest) -> str:
+    return "\n".join(element.proto.body for element in at.get("html"))
+
+
+def test_the_page_without_and_with_confusions(places):
+    assert "Nothing is counted yet" in page().info[0].value
+    labels = np.arange(100) % 25
+    said = np.where(labels == 3, 4, labels)
+    for name, answers in (("good", labels), ("one-wrong", said)):
+        run = make_model(rundir.models_dir() / name, "basenet", 1)
+        classes = tuple(name.replace("_", " ") for name in CLASSES)
+        confusions.write(run, Confusions.of("drawn", classes, np.eye(25)[answers], labels))
+    at = page()
+    assert at.selectbox(key="confusions-model").value == "good"  # the most accurate first
+    assert "spread over 0 pairs" in at.markdown[0].value and 'class="pair"' not in html(at)
+    at = page(model="one-wrong")
+    assert "**96** were recognized" in at.markdown[0].value
+    assert "4 of 4 class 3 taken for class 4" in html(at)
+    assert html(at).count("<img src=") == 4  # two drawn pictures of each of the two
+    at.selectbox(key="class-one-wrong").set_value(4).run()
+    assert "4 pictures of others were taken for it" in at.markdown[0].value
+    at.selectbox(key="class-one-wrong").set_value(7).run()
+    assert 'class="pair"' not in html(at) and not at.exception
+
+
+def test_an_address_of_a_model_without_confusions_is_said(places):
+    run = make_model(rundir.models_dir() / "good", "basenet", 1)
+    confusions.write(run, Confusions.of("drawn", CLASSES, np.eye(25)[:3], np.arange(3)))
+    assert "'nowhere'" in page(model="nowhere").warning[0].value
