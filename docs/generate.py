@@ -51,7 +51,8 @@ def toggles_page() -> str:
         "",
         "## The ladder",
         "",
-        "Each entry of the catalogue differs from its parent by one toggle; `network` means a new list of blocks.",
+        "Each entry of the catalogue differs from its parent by one toggle; `network` means a new list of blocks, "
+        "`recipe` another way to train.",
         "",
         "| entry | parent | toggle | what it is |",
         "|---|---|---|---|",

@@ -15,6 +15,7 @@ REPORT = catalogue.variant("final").spec.data.augmentation
 EVERYTHING = Augmentation(
     width_shift=0.1, height_shift=0.2, zoom=0.3, rotation=25, horizontal_flip=True, vertical_flip=True
 )
+MOVES = {key: value for key, value in EVERYTHING.model_dump().items() if value}
 
 
 def both(augmentation: Augmentation, shape=(32, 32, 3), count: int = 12):
@@ -29,7 +30,7 @@ def both(augmentation: Augmentation, shape=(32, 32, 3), count: int = 12):
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (20, 33, 1)])
-@pytest.mark.parametrize("one", [REPORT, EVERYTHING, *({k: v} for k, v in EVERYTHING.model_dump().items())])
+@pytest.mark.parametrize("one", [REPORT, EVERYTHING, *({k: v} for k, v in MOVES.items())])
 def test_values_equal_the_reference(one, shape):
     fast, plain = both(Augmentation(**one) if isinstance(one, dict) else one, shape)
     np.testing.assert_allclose(fast, plain, atol=0.02)  # of 255: positions are float32
@@ -86,7 +87,7 @@ def test_distribution_equals_the_references():
     fast = augment.augment(tf.tile(tf.constant(image, tf.float32)[None], [count, 1, 1, 1]), REPORT, tf.constant([5, 6]))
     random = np.random.default_rng(7)
     plain = [
-        reference.transform(image, reference.parameters(REPORT, random.random(augment.DRAWS), 32, 32))
+        reference.transform(image, reference.parameters(REPORT, random.random(reference.DRAWS), 32, 32))
         for _ in range(count)
     ]
 
@@ -121,6 +122,22 @@ def test_preview_is_uint8_and_by_seed():
     assert first.dtype == np.uint8
     assert (first == again).all()
     assert (first != images).any()
+
+
+@pytest.mark.parametrize("side", [0.25, 0.4, 1.0])
+def test_cutout_equals_the_reference_and_covers_every_place_alike(side):
+    count, augmentation = 400, Augmentation(cutout=side)
+    images = tf.constant(rng.integers(0, 120, (count, 12, 16, 3)), tf.float32)
+    draws = tf.random.stateless_uniform([count, augment.CUTOUT_DRAWS], tf.constant([3, 4 + 1]))
+    fast = augment.augment(images, augmentation, tf.constant([3, 4])).numpy()
+    plain = [
+        reference.transform(image, reference.parameters(augmentation, np.concatenate([np.zeros(7), draw]), 12, 16))
+        for image, draw in zip(images.numpy(), draws.numpy(), strict=True)
+    ]
+    np.testing.assert_allclose(fast, plain)
+    grey = (fast == reference.GREY).all(-1)
+    assert abs(grey.mean() - side**2) < 0.02
+    assert abs(grey[:, :, :8].mean() - grey[:, :, 8:].mean()) < 0.05
 
 
 def test_statistics_are_those_of_numpy():

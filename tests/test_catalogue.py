@@ -12,7 +12,7 @@ from training.describe import expand
 
 LADDER = [
     "basenet", "basenet-norm", "basenet-norm-aug", "basenet-norm-aug-es", "basenet-bn", "basenet-bn-dropout",
-    "basenet-3x3", "basenet-avgpool", "provisional", "final", "final-maxpool", "final-bottleneck",
+    "basenet-3x3", "basenet-avgpool", "provisional", "final", "final-maxpool", "final-bottleneck", "final-recipe",
 ]  # fmt: skip
 
 
@@ -29,6 +29,8 @@ def test_an_entry_differs_from_its_parent_by_its_one_toggle(name):
     paths = set(spec.difference(catalogue.variant(entry.parent).spec, entry.spec)) - {"name"}
     if entry.toggle == "network":  # a network of its own: blocks, and the dropout and pooling that belong to them
         assert all(path.startswith("network.") for path in paths)
+    elif entry.toggle == "recipe":
+        assert paths and all(path.startswith(("fit.", "data.augmentation.")) for path in paths)
     elif entry.toggle == "augmentation":
         assert paths and all(path.startswith("data.augmentation.") for path in paths)
     else:

@@ -95,6 +95,7 @@ def networks(draw: st.DrawFn) -> Network:
             dropout=tuple(draw(st.lists(st.sampled_from([0, 0.1, 0.5]), min_size=places, max_size=places))),
             split_5x5=draw(st.booleans()),
             bottleneck=draw(st.booleans()),
+            residual=draw(st.booleans()),
             depth=draw(st.integers(1, 3)),
             width=draw(st.sampled_from([0.25, 0.5, 1.0, 2.0])),
         )

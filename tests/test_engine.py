@@ -63,6 +63,25 @@ def test_losses_equal_plain_keras_when_dropout_is_0(name, nesterov):
         np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
+def test_a_moving_average_is_what_is_validated_and_kept():
+    """The average after each step, by hand from the weights of an engine without one."""
+    chosen = spec("basenet-bn", fit__average=0.8)
+    engine, plain = Engine(chosen, data := dataset()), Engine(spec("basenet-bn"), data)
+    wanted = plain.weights()
+    for step in range(20):
+        engine.train(0, step, 1)
+        plain.train(0, step, 1)
+        decay = min(0.8, (step + 1) / (step + 11))
+        wanted = {name: decay * wanted[name] + (1 - decay) * value for name, value in plain.weights().items()}
+    for name, value in engine.weights().items():
+        np.testing.assert_allclose(value, wanted[name], atol=1e-5)
+        assert not np.allclose(value, plain.weights()[name], atol=1e-6) or not value.any()
+    other = Engine(chosen, data)
+    other.restore(engine.state())
+    assert other.evaluate(data.images, data.labels) == engine.evaluate(data.images, data.labels)
+    assert other.train(1, 0, 2) == engine.train(1, 0, 2)
+
+
 def test_weight_decay_and_label_smoothing_equal_keras():
     chosen = spec("basenet", fit__weight_decay=0.1, fit__label_smoothing=0.2, fit__schedule="constant")
     engine = Engine(chosen, data := dataset())

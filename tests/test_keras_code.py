@@ -38,6 +38,20 @@ def test_the_network_has_the_layers_and_parameters_of_the_design(name: str) -> N
         assert getattr(built, "rate", 0) == planned.rate
 
 
+def test_a_network_with_shortcuts_gives_what_ours_gives() -> None:
+    from training.model import build
+
+    spec = catalogue.variant("basenet-bn").spec.replace({"network.depth": 3, "network.residual": True})
+    copied, ours = run(spec)["build_network"](), build(spec.network)
+    copied.set_weights(ours.get_weights())
+    assert [layer.name for layer in copied.layers[1:]] == [layer.name for layer in describe(spec.network).layers]
+    x = pictures(4)[0] / 255.0
+    assert np.allclose(copied(x), ours(x), atol=1e-6)
+
+
+MIXED = {"data.augmentation.mixup": 0.2, "data.augmentation.cutmix": 1, "data.augmentation.cutout": 0.25}
+
+
 def test_the_code_is_plain_keras() -> None:
     for entry in catalogue.variants():
         tree = ast.parse(keras_code(entry.spec))
@@ -113,4 +127,7 @@ def test_it_trains() -> None:
     network, history = run(spec)["train"](images, labels, images[:32], labels[:32])
     losses = history.history["loss"]
     assert len(losses) == 12 and losses[-1] < losses[0]
+    mixed = spec.replace(MIXED | {"fit.average": 0.9, "network.residual": True, "data.validation": "stratified"})
+    network, history = run(mixed)["train"](images, labels, images[:32], labels[:32])
+    assert history.history["loss"][-1] < history.history["loss"][0]
     assert network.count_params() == describe(spec.network).params

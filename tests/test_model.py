@@ -51,6 +51,9 @@ def close(ours, keras_, least: float = 1e-3) -> None:
     assert np.linalg.norm(ours - keras_) <= 5e-3 * np.linalg.norm(keras_) + least
 
 
+RESIDUAL = catalogue.variant("basenet-bn").spec.network.model_copy(update={"depth": 3, "residual": True, "dropout": ()})
+
+
 def check_step(network: Network) -> None:
     (loss, gradients, variables), (our_loss, our_gradients, our_averages) = both_gradients(network)
     np.testing.assert_allclose(our_loss, loss, rtol=1e-5)
@@ -68,6 +71,11 @@ def check_step(network: Network) -> None:
 @pytest.mark.parametrize("name", ["basenet", "basenet-bn", "basenet-3x3", "basenet-avgpool", "final-bottleneck"])
 def test_a_training_step_equals_keras_layers(name):
     check_step(catalogue.variant(name).spec.network.model_copy(update={"dropout": ()}))
+
+
+@pytest.mark.parametrize("batch_norm", ["all", "off"])
+def test_a_training_step_with_shortcuts_equals_keras_layers(batch_norm):
+    check_step(RESIDUAL.model_copy(update={"batch_norm": batch_norm}))
 
 
 @pytest.mark.parametrize("activation", ["relu", "elu", "gelu", "silu", "tanh"])
@@ -109,8 +117,8 @@ def test_the_seed_decides_the_weights():
 
 
 @pytest.mark.parametrize("mean, std", [([0.0] * 3, [255.0] * 3), ([120.0, 110.0, 100.0], [60.0, 61.0, 62.0])])
-def test_the_exported_model_takes_pixels_and_plain_keras_opens_it(tmp_path, mean, std):
-    network = catalogue.variant("basenet-bn").spec.network
+@pytest.mark.parametrize("network", [catalogue.variant("basenet-bn").spec.network, RESIDUAL])
+def test_the_exported_model_takes_pixels_and_plain_keras_opens_it(tmp_path, mean, std, network):
     trained = shaken(network)
     pixels = rng.integers(0, 256, (5, 32, 32, 3)).astype(np.float32)
     model.exportable(network, trained, np.array(mean), np.array(std)).save(tmp_path / "model.keras")

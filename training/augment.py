@@ -3,7 +3,7 @@
 The operations are those of Keras's `ImageDataGenerator`: for every picture a rotation, a
 sub-pixel shift and a zoom of each axis apart are drawn, joined to one affine map from output
 to input coordinates about the picture's centre, sampled bilinearly with the border repeated,
-then flipped.  `training.augment_reference` holds the same in plain numpy, and the tests
+then flipped.  Cutout comes last.  `training.augment_reference` holds the same in plain numpy, and the tests
 prove the two equal, value by value and in distribution.
 """
 
@@ -12,12 +12,13 @@ from __future__ import annotations
 from math import pi
 from typing import TYPE_CHECKING
 
+from training.augment_reference import GREY
 from training.spec import Augmentation
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-DRAWS = 7  # uniform numbers in [0, 1) for a picture: see `training.augment_reference.parameters`
+DRAWS, CUTOUT_DRAWS = 7, 2  # uniform numbers in [0, 1) for a picture: see `training.augment_reference.parameters`
 
 
 def augment(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
@@ -28,12 +29,40 @@ def augment(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> t
     """
     import tensorflow as tf
 
-    draws = tf.random.stateless_uniform([tf.shape(images)[0], DRAWS], seed)
-    return transform(images, augmentation, draws)
+    count = tf.shape(images)[0]
+    if augmentation.moves:
+        images = transform(images, augmentation, tf.random.stateless_uniform([count, DRAWS], seed))
+    if augmentation.cutout:
+        draws = tf.random.stateless_uniform([count, CUTOUT_DRAWS], fork(seed, 1))
+        images = tf.where(square(draws, augmentation.cutout, images.shape[1:3]), GREY, images)
+    return images
+
+
+def fork(seed: tf.Tensor, number: int) -> tf.Tensor:
+    """The seed of a further stream of random numbers beside those of `seed`, int32 (2,)."""
+    import tensorflow as tf
+
+    return tf.add(seed, [0, number])
+
+
+def square(draws: tf.Tensor, side: tf.Tensor | float, size: tuple[int, int]) -> tf.Tensor:
+    """Masks (batch, height, width, 1), true in a square of `side` (a share of the picture's, one or (batch, 1)).
+
+    It is whole pixels wide and lies where the uniform `draws` (batch, 2) say, wholly inside.
+    """
+    import tensorflow as tf
+
+    inside = []
+    for axis, length in enumerate(size):
+        covered = tf.round(tf.convert_to_tensor(side) * length)
+        start = tf.floor(draws[:, axis : axis + 1] * (length - covered + 1))
+        places = tf.range(length, dtype=tf.float32)
+        inside.append((places >= start) & (places < start + covered))
+    return (inside[0][:, :, None] & inside[1][:, None, :])[..., None]
 
 
 def transform(images: tf.Tensor, augmentation: Augmentation, draws: tf.Tensor) -> tf.Tensor:
-    """`images` changed as the uniform `draws` (batch, DRAWS) say: the part without chance."""
+    """`images` moved as the uniform `draws` (batch, DRAWS) say: the part without chance."""
     import tensorflow as tf
 
     height, width = images.shape[1], images.shape[2]

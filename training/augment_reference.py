@@ -9,7 +9,8 @@ The semantics are those of Keras's `ImageDataGenerator` (`get_random_transform`,
 - zoom z draws a factor from [1 - z, 1 + z] for each axis apart; a factor above 1 shrinks;
 - a shift of s moves by a uniform share in [-s, s] of the height or width, in sub-pixels;
 - values between pixels are bilinear, values outside repeat the border;
-- flips come last, each with probability 1/2.
+- flips come then, each with probability 1/2;
+- cutout comes last: a square of that share of the side, wholly inside, becomes grey.
 
 Versions of Keras differ in two points.  keras-preprocessing 1.1.2 (2020) put the centre one
 pixel off, at (n + 1) / 2; here, as in Keras 3, it is the centre.  Keras 3 exchanges the axes
@@ -25,7 +26,8 @@ import numpy as np
 
 from training.spec import Augmentation
 
-DRAWS = 7
+DRAWS = 9  # of one picture, the last two for cutout
+GREY = 127.5  # what cutout leaves
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,11 @@ class Parameters:
     zoom_x: float
     flip_horizontal: bool
     flip_vertical: bool
+    cutout: tuple[int, int, int, int] | None = None  # top, bottom, left, right: from, and up to without
 
 
 def parameters(augmentation: Augmentation, draws: np.ndarray, height: int, width: int) -> Parameters:
-    """The parameters for seven uniform `draws` in [0, 1)."""
+    """The parameters for uniform `draws` in [0, 1): seven, and two more where there is cutout."""
     a, signed = augmentation, 2 * np.asarray(draws, np.float64) - 1
     return Parameters(
         rotation=np.deg2rad(a.rotation) * signed[0],
@@ -52,7 +55,18 @@ def parameters(augmentation: Augmentation, draws: np.ndarray, height: int, width
         zoom_x=1 + a.zoom * signed[4],
         flip_horizontal=bool(a.horizontal_flip and draws[5] < 0.5),
         flip_vertical=bool(a.vertical_flip and draws[6] < 0.5),
+        cutout=_square(a.cutout, draws[7:], height, width) if a.cutout else None,
     )
+
+
+def _square(side: float, draws: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
+    """Where a square of that share of the side lies, wholly inside."""
+    edges: list[int] = []
+    for draw, size in zip(draws, (height, width), strict=True):
+        covered = round(side * size)
+        start = int(draw * (size - covered + 1))
+        edges += [start, start + covered]
+    return edges[0], edges[1], edges[2], edges[3]
 
 
 def transform(image: np.ndarray, p: Parameters) -> np.ndarray:
@@ -67,7 +81,13 @@ def transform(image: np.ndarray, p: Parameters) -> np.ndarray:
     out = bilinear(np.asarray(image, np.float64), place[..., 0], place[..., 1])
     if p.flip_horizontal:
         out = out[:, ::-1]
-    return out[::-1] if p.flip_vertical else out
+    if p.flip_vertical:
+        out = out[::-1]
+    if p.cutout:
+        top, bottom, left, right = p.cutout
+        out = out.copy()
+        out[top:bottom, left:right] = GREY
+    return out
 
 
 def bilinear(image: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:

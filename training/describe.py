@@ -25,7 +25,7 @@ BOTTLENECK_FROM = 128  # incoming channels from which a 3x3 gets a 1x1 in front
 class Layer:
     """One Keras layer.  Shapes are per picture, without the batch axis."""
 
-    kind: str  # conv, batch_norm, activation, pool, dropout, flatten, global_pool, dense, softmax
+    kind: str  # conv, batch_norm, activation, add, pool, dropout, flatten, global_pool, dense, softmax
     name: str  # the Keras layer's name
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
@@ -41,6 +41,7 @@ class Layer:
     rate: float = 0.0
     units: int = 0
     activation: str = ""
+    source: str = ""  # of an add: the layer whose output is added
 
     @property
     def activation_bytes(self) -> int:
@@ -62,6 +63,8 @@ class Layer:
                 return "Batch norm"
             case "activation":
                 return _ACTIVATION_TITLES.get(self.activation, self.activation)
+            case "add":
+                return "Add"
             case "pool":
                 return f"{'Average' if self.pooling == 'average' else 'Max'} pool {self.size}x{self.size}"
             case "dropout":
@@ -143,13 +146,15 @@ class _Stack:
         self.layers.append(Layer(kind, name, self.shape, shape, self.block, **facts))
         self.shape = shape
 
-    def normalize_and_activate(self, name: str, batch_norm: bool) -> None:
+    def normalize_and_activate(self, name: str, batch_norm: bool, shortcut: Layer | None = None) -> None:
         if batch_norm:
             self.add("batch_norm", f"{name}_bn", self.shape, params=4 * self.shape[-1])
+        if shortcut:
+            self.add("add", self.name("add"), self.shape, source=shortcut.name)
         activation = self.network.activation
         self.add("activation", f"{name}_{activation}", self.shape, activation=activation)
 
-    def conv(self, filters: int, kernel: int, padding: str) -> None:
+    def conv(self, filters: int, kernel: int, padding: str, shortcut: Layer | None = None) -> None:
         if len(self.shape) != 3:
             raise ValueError(
                 f"blocks.{self.block} is a convolution, but its input is a vector of {self.shape[0]} values; "
@@ -170,7 +175,7 @@ class _Stack:
             params=weights + filters, kernel_weights=weights, macs=height * width * weights,
             filters=filters, kernel=kernel, padding=padding,
         )  # fmt: skip
-        self.normalize_and_activate(name, self.network.batch_norm != "off")
+        self.normalize_and_activate(name, self.network.batch_norm != "off", shortcut)
 
     def dense(self, units: int, name: str) -> None:
         if len(self.shape) != 1:
@@ -186,8 +191,9 @@ def expand(network: Network) -> tuple[Layer, ...]:
 
     Each 5x5 becomes two 3x3 with `split_5x5`; `depth` d puts d - 1 further convolutions of
     the same filters, same padding, after each; `bottleneck` puts a 1x1 to a quarter of the
-    channels before each 3x3 to which 128 channels or more come in; `width` scales filters
-    and units.  Raises ValueError (pydantic makes a `SpecError` of it) where a size reaches 0
+    channels before each 3x3 to which 128 channels or more come in; `residual` adds the input of
+    those convolutions of a place that keep the shape to their output, before the activation
+    (He et al. 2015, arXiv:1512.03385); `width` scales filters and units.  Raises ValueError (pydantic makes a `SpecError` of it) where a size reaches 0
     or layers do not fit, naming the block, the value and what is allowed.
     """
     stack = _Stack(network)
@@ -200,11 +206,14 @@ def expand(network: Network) -> tuple[Layer, ...]:
             if network.split_5x5 and block.kernel == 5:
                 parts = [(3, block.padding)] * 2
             parts += [(parts[0][0], "same")] * (network.depth - 1)
-            for kernel, padding in parts:
+            shortcut: Layer | None = None
+            for number, (kernel, padding) in enumerate(parts, 1):
                 channels = stack.shape[-1]
+                if network.residual and shortcut is None and (channels, padding) == (filters, "same") and stack.layers:
+                    shortcut = stack.layers[-1]
                 if network.bottleneck and kernel == 3 and channels >= BOTTLENECK_FROM:
                     stack.conv(channels // 4, 1, "same")
-                stack.conv(filters, kernel, padding)
+                stack.conv(filters, kernel, padding, shortcut if number == len(parts) else None)
         elif block.kind == "pool":
             if len(stack.shape) != 3:
                 raise ValueError(f"blocks.{stack.block} is a pooling, possible only before flatten or global_pool")

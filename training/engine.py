@@ -18,6 +18,7 @@ from training import model as networks
 from training.augment import augment
 from training.augment_reference import statistics
 from training.describe import expand
+from training.mix import mix
 from training.schedule import learning_rate
 from training.spec import RunSpec
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from training.data import Dataset
 
 EVALUATION_BATCH = 250
-AUGMENT_STREAM, DROPOUT_STREAM, VALIDATION_STREAM = range(3)
+AUGMENT_STREAM, DROPOUT_STREAM, VALIDATION_STREAM, MIX_STREAM = range(4)
 
 
 class Engine:
@@ -66,6 +67,9 @@ class Engine:
         self._variables = networks.variables(self.model)
         self._trainable = {n: v for n, v in self._variables.items() if v.trainable}
         self._momentum = {n: tf.Variable(tf.zeros_like(v), trainable=False) for n, v in self._trainable.items()}
+        self._averaged = self._variables
+        if fit.average:  # at first the variables themselves, which the average moves away from
+            self._averaged = {n: tf.Variable(v, trainable=False) for n, v in self._variables.items()}
         self._images, self._labels = tf.constant(images), tf.constant(np.asarray(dataset.labels, np.int32))
         self._count = len(images)
         self._batches = -(-self._count // fit.batch_size)
@@ -128,10 +132,10 @@ class Engine:
         import tensorflow as tf
 
         fit = self.spec.fit
-        x, labels = self.inputs(indices, step)
+        x, targets = self.inputs(indices, step)
         with tf.GradientTape() as tape:
             logits, moving = networks.forward(self._layers, self._cast(), x, self._seed(DROPOUT_STREAM, step))
-            loss = tf.reduce_mean(self._losses(labels, logits, fit.label_smoothing))
+            loss = tf.reduce_mean(_losses(targets, logits, fit.label_smoothing))
         gradients = tape.gradient(loss, self._trainable)
         for name, variable in self._trainable.items():
             if fit.weight_decay and name.endswith("kernel"):
@@ -147,14 +151,32 @@ class Engine:
                 )
         for name, value in moving.items():
             self._variables[name].assign(value)
-        return loss, _accuracy(labels, logits)
+        self._average(step)
+        return loss, _accuracy(targets, logits)
 
-    def inputs(self, indices: Any, step: Any) -> tuple[Any, Any]:
-        """The training pictures `indices`, augmented for global step `step` and normalized, and labels (in the graph)."""
+    def _average(self, step: Any) -> None:
+        """Move the average towards the weights; its first steps count more, so that it forgets the initial weights."""
         import tensorflow as tf
 
-        pictures = tf.gather(self._images, indices)
-        return self._prepare(pictures, self._seed(AUGMENT_STREAM, step)), tf.gather(self._labels, indices)
+        if self.spec.fit.average:
+            done = tf.cast(step, tf.float32) + 1
+            share = 1 - tf.minimum(self.spec.fit.average, done / (done + 10))
+            for name, average in self._averaged.items():
+                average.assign_add(share * (self._variables[name] - average))
+
+    def inputs(self, indices: Any, step: Any) -> tuple[Any, Any]:
+        """The training pictures `indices`, augmented for global step `step` and normalized, and targets (in the graph).
+
+        Targets are labels, int32 (batch,), or, where pictures are mixed, shares, float32 (batch, classes).
+        """
+        import tensorflow as tf
+
+        x = self._prepare(tf.gather(self._images, indices), self._seed(AUGMENT_STREAM, step))
+        labels = tf.gather(self._labels, indices)
+        if not self.spec.data.augmentation.mixes:
+            return x, labels
+        targets = tf.one_hot(labels, self.spec.network.classes)
+        return mix(x, targets, self.spec.data.augmentation, self._seed(MIX_STREAM, step))
 
     def _seed(self, stream: int, step: Any) -> Any:
         """The seed of one of the streams of random numbers at a global step, int32 (2,)."""
@@ -186,16 +208,6 @@ class Engine:
             else variable
             for name, variable in self._variables.items()
         }
-
-    @staticmethod
-    def _losses(labels: Any, logits: Any, smoothing: float) -> Any:
-        import tensorflow as tf
-
-        if not smoothing:
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        classes = logits.shape[1]
-        wanted = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
-        return tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
 
     # --- Evaluation -------------------------------------------------------------------------
 
@@ -231,26 +243,32 @@ class Engine:
         import tensorflow as tf
 
         x = tf.cond(augmented, lambda: self._prepare(images, seed), lambda: self._prepare(images, seed, changed=False))
-        return networks.forward(self._layers, self._variables, x)[0]
+        return networks.forward(self._layers, self._averaged, x)[0]
 
     # --- State ------------------------------------------------------------------------------
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that training changes, by name: weights, batch norm's statistics, momenta."""
-        momenta = {f"momentum/{name}": variable.numpy() for name, variable in self._momentum.items()}
-        return self.weights() | momenta
+        return {name: variable.numpy() for name, variable in self._state().items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what `state` returned.  Raises ValueError where it is of another network."""
-        _assign(self._variables | {f"momentum/{name}": v for name, v in self._momentum.items()}, state)
+        _assign(self._state(), state)
+
+    def _state(self) -> dict[str, Any]:
+        kept = self._variables | {f"momentum/{name}": v for name, v in self._momentum.items()}
+        if self.spec.fit.average:
+            kept |= {f"average/{name}": v for name, v in self._averaged.items()}
+        return kept
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The model's variables by name, batch norm's statistics included."""
-        return {name: variable.numpy() for name, variable in self._variables.items()}
+        """The model's variables by name, or their average where the spec asks for it; batch norm's statistics included."""
+        return {name: variable.numpy() for name, variable in self._averaged.items()}
 
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
-        """Set the model's variables; what else `weights` holds is passed over."""
+        """Set the model's variables, and their average; what else `weights` holds is passed over."""
         _assign(self._variables, weights)
+        _assign(self._averaged, weights)
 
 
 def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -275,10 +293,25 @@ def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _accuracy(labels: Any, logits: Any) -> Any:
+def _losses(targets: Any, logits: Any, smoothing: float) -> Any:
+    """Cross-entropy of each picture; `targets` are labels (batch,) or shares (batch, classes)."""
     import tensorflow as tf
 
-    return tf.reduce_mean(tf.cast(tf.argmax(logits, 1, tf.int32) == labels, tf.float32))
+    if len(targets.shape) == 1:
+        if not smoothing:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+        targets = tf.one_hot(targets, logits.shape[1])
+    return tf.nn.softmax_cross_entropy_with_logits(targets * (1 - smoothing) + smoothing / logits.shape[1], logits)
+
+
+def _accuracy(targets: Any, logits: Any) -> Any:
+    """The share of right answers; a mixed picture's answer is right by the share of that class in it."""
+    import tensorflow as tf
+
+    answers = tf.argmax(logits, 1, tf.int32)
+    if len(targets.shape) == 1:
+        return tf.reduce_mean(tf.cast(answers == targets, tf.float32))
+    return tf.reduce_mean(tf.gather(targets, answers, batch_dims=1))
 
 
 @lru_cache(maxsize=4)

@@ -3,11 +3,13 @@
 The code needs nothing of Plumage.  Its network has the same layers under the same names, and
 it is fitted with the same settings; `tests/test_keras_code.py` runs it and compares.  Random
 draws differ, as do the last digits of augmentation: Keras's layers resample a picture for
-each change, Plumage once for all of them.
+each change, Plumage once for all of them.  Pictures are mixed before they are moved, not after,
+and a moving average leaves out batch norm's statistics: Keras's ways.
 """
 
 from __future__ import annotations
 
+from training.augment_reference import GREY
 from training.describe import Layer, describe
 from training.spec import Augmentation, Fit, RunSpec
 
@@ -17,7 +19,7 @@ def keras_code(spec: RunSpec) -> str:
     pictures = len(spec.network.input_shape) == 3
     parts = [
         _header(spec),
-        *_classes(spec.fit),
+        *_classes(spec),
         _network(spec),
         _train(spec, pictures),
     ]
@@ -26,14 +28,25 @@ def keras_code(spec: RunSpec) -> str:
 
 def _header(spec: RunSpec) -> str:
     clock = "import time\n\n" if spec.fit.minutes else ""
+    arrays = "\nimport numpy as np" if spec.data.augmentation.mixes else ""
     return (
-        f'"""{spec.name} as plain Keras (3.x), written by Plumage."""\n\n{clock}import keras\nfrom keras import layers'
+        f'"""{spec.name} as plain Keras (3.x), written by Plumage."""\n\n{clock}import keras{arrays}\n'
+        "from keras import layers"
     )
 
 
 def _network(spec: RunSpec) -> str:
-    lines = [_layer(layer) for layer in describe(spec.network).layers]
+    stack = describe(spec.network).layers
     shape = tuple(spec.network.input_shape)
+    sources = {layer.source for layer in stack if layer.source}
+    if sources:
+        steps = [f'    x = pictures = keras.Input({shape}, name="pictures")']
+        for layer in stack:
+            kept = f"{layer.name} = " if layer.name in sources else ""
+            inputs = f"[x, {layer.source}]" if layer.source else "x"
+            steps.append(f"    x = {kept}{_layer(layer)}({inputs})")
+        return "\n".join(["def build_network():", *steps, '    return keras.Model(pictures, x, name="network")'])
+    lines = [_layer(layer) for layer in stack]
     return (
         "def build_network():\n"
         "    return keras.Sequential(\n"
@@ -55,6 +68,8 @@ def _layer(layer: Layer) -> str:
             return f"layers.BatchNormalization({name})"
         case "activation":
             return f'layers.Activation("{layer.activation}", {name})'
+        case "add":
+            return f"layers.Add({name})"
         case "pool":
             return f"layers.{'Average' if layer.pooling == 'average' else 'Max'}Pooling2D({layer.size}, {name})"
         case "dropout":
@@ -68,8 +83,34 @@ def _layer(layer: Layer) -> str:
     return f"layers.Softmax({name})"
 
 
-def _classes(fit: Fit) -> list[str]:
-    parts = []
+def _classes(spec: RunSpec) -> list[str]:
+    parts, fit, augmentation = [], spec.fit, spec.data.augmentation
+    if augmentation.mixes:
+        mixers = [f"layers.MixUp({augmentation.mixup:g})"] if augmentation.mixup else []
+        if augmentation.cutmix:
+            mixers.append(f"layers.CutMix(({augmentation.cutmix:g}, {augmentation.cutmix:g}))")
+        parts.append(f'''
+class Mixed(keras.utils.PyDataset):
+    """Batches in a random order; each picture is mixed with another of its batch, and so are their labels."""
+
+    def __init__(self, images, labels, batch_size):
+        super().__init__()
+        self.images, self.labels, self.batch_size = images, labels, batch_size
+        self.mixers = [{", ".join(mixers)}]
+        self.random = np.random.default_rng({fit.seed})
+        self.on_epoch_end()
+
+    def __len__(self):
+        return -(-len(self.images) // self.batch_size)
+
+    def on_epoch_end(self):
+        self.order = self.random.permutation(len(self.images))
+
+    def __getitem__(self, index):
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        batch = {{"images": self.images[chosen].astype("float32"), "labels": self.labels[chosen]}}
+        batch = self.mixers[self.random.integers(len(self.mixers))](batch)
+        return batch["images"], batch["labels"]''')
     if fit.warmup_epochs:
         parts.append('''
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
@@ -113,6 +154,9 @@ def _augmentation(augmentation: Augmentation) -> list[str]:
         lines.append('layers.RandomFlip("horizontal"),')
     if a.vertical_flip:
         lines.append('layers.RandomFlip("vertical"),')
+    if a.cutout:
+        area = a.cutout**2
+        lines.append(f"layers.RandomErasing((1, 1), scale=({area:g}, {area:g}), fill_value={GREY}),")
     return lines
 
 
@@ -153,9 +197,11 @@ def _train(spec: RunSpec, pictures: bool) -> str:
     lines += _steps(fit)
     lines += _optimizer(fit)
     labels, validation_labels = "labels", "validation_labels"
-    if fit.label_smoothing:
+    mixes = spec.data.augmentation.mixes
+    if fit.label_smoothing or mixes:
         classes = spec.network.classes
-        loss = f"keras.losses.CategoricalCrossentropy(label_smoothing={fit.label_smoothing:g})"
+        smoothing = f"label_smoothing={fit.label_smoothing:g}" if fit.label_smoothing else ""
+        loss = f"keras.losses.CategoricalCrossentropy({smoothing})"
         labels, validation_labels = (
             f"keras.utils.to_categorical({name}, {classes})" for name in (labels, validation_labels)
         )
@@ -163,18 +209,19 @@ def _train(spec: RunSpec, pictures: bool) -> str:
         loss = '"sparse_categorical_crossentropy"'
     lines.append(f'    model.compile(optimizer=optimizer, loss={loss}, metrics=["accuracy"])')
     callbacks = []
+    if fit.average:
+        callbacks.append("keras.callbacks.SwapEMAWeights(swap_on_epoch=True)")
     if fit.early_stopping:
         patience = fit.early_stopping.patience
         callbacks.append(f'keras.callbacks.EarlyStopping("val_loss", patience={patience}, restore_best_weights=True)')
     if fit.minutes:
         callbacks.append(f"StopAfter({fit.minutes:g})")
-    lines += [
-        "    history = model.fit(",
-        "        images,",
-        f"        {labels},",
-        f"        batch_size={fit.batch_size},",
-        f"        epochs={fit.max_epochs},",
-    ]
+    lines.append("    history = model.fit(")
+    if mixes:
+        lines.append(f"        Mixed(images, {labels}, {fit.batch_size}),")
+    else:
+        lines += ["        images,", f"        {labels},", f"        batch_size={fit.batch_size},"]
+    lines.append(f"        epochs={fit.max_epochs},")
     if fit.epoch_length == "test set":
         lines.append("        steps_per_epoch=steps,")
     lines.append(f"        validation_data=(validation_images, {validation_labels}),")
@@ -210,6 +257,8 @@ def _optimizer(fit: Fit) -> list[str]:
         shift = warmup if fit.schedule == "cosine" else "0"
         lines.append(f"    rate = WarmUp(rate, {warmup}, {shift})")
     extra = ", nesterov=True" if fit.nesterov else ""
+    if fit.average:
+        extra += f", use_ema=True, ema_momentum={fit.average:g}"
     if fit.weight_decay:
         extra += f", weight_decay={fit.weight_decay:g}"
     lines.append(f"    optimizer = keras.optimizers.SGD(rate, momentum={fit.momentum:g}{extra})")

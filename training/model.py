@@ -31,10 +31,19 @@ def build(network: Network, seed: int = 0) -> keras.Model:
     import keras
 
     inputs = keras.Input(network.input_shape, name="pictures")
-    x = inputs
-    for index, layer in enumerate(expand(network)):
-        x = _keras_layer(layer, keras.initializers.GlorotUniform(seed=seed * 1009 + index))(x)
-    return keras.Model(inputs, x, name="network")
+    layers = expand(network)
+    made = [
+        _keras_layer(layer, keras.initializers.GlorotUniform(seed=seed * 1009 + i)) for i, layer in enumerate(layers)
+    ]
+    return keras.Model(inputs, connect(layers, made, inputs), name="network")
+
+
+def connect(layers: tuple[Layer, ...], made: list[keras.layers.Layer], x: Any) -> Any:
+    """The output for `x` of Keras's layers `made`, one for each of `layers`, joined as those say."""
+    outputs: dict[str, Any] = {}
+    for layer, keras_layer in zip(layers, made, strict=True):
+        x = outputs[layer.name] = keras_layer([x, outputs[layer.source]] if layer.kind == "add" else x)
+    return x
 
 
 def _keras_layer(layer: Layer, initializer: Any) -> keras.layers.Layer:
@@ -49,6 +58,8 @@ def _keras_layer(layer: Layer, initializer: Any) -> keras.layers.Layer:
             return layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=layer.name)
         case "activation":
             return layers.Activation(layer.activation, name=layer.name)
+        case "add":
+            return layers.Add(name=layer.name)
         case "pool":
             kind = layers.AveragePooling2D if layer.pooling == "average" else layers.MaxPooling2D
             return kind(layer.size, name=layer.name)
@@ -75,8 +86,8 @@ def exportable(network: Network, model: keras.Model, mean: np.ndarray, std: np.n
     pixels = keras.Input(network.input_shape, name="pixels")
     scale, offset = (1 / std).tolist(), (-np.asarray(mean, np.float64) / std).tolist()
     x = keras.layers.Rescaling(scale, offset, name="normalize")(pixels)
-    for layer in model.layers[1:]:
-        x = layer(x)
+    layers = expand(network)
+    x = connect(layers, [model.get_layer(layer.name) for layer in layers], x)
     return keras.Model(pixels, x, name="network")
 
 
@@ -106,6 +117,7 @@ def forward(
     import tensorflow as tf
 
     statistics: dict[str, tf.Tensor] = {}
+    outputs: dict[str, tf.Tensor] = {}
     dropouts = 0
     for index, layer in enumerate(layers):
         match layer.kind:
@@ -123,10 +135,12 @@ def forward(
                 if seed is None:
                     scale = gamma * tf.math.rsqrt(weights[names[1]] + BN_EPSILON)
                     x = x * tf.cast(scale, x.dtype) + tf.cast(beta - weights[names[0]] * scale, x.dtype)
-                    continue
-                x, mean, variance = batch_norm(x, gamma, beta)
-                mean += tf.cast(weights[f"{layers[index - 1].name}/bias"], tf.float32)  # left out above
-                statistics |= {n: moving(weights[n], v) for n, v in zip(names, (mean, variance), strict=True)}
+                else:
+                    x, mean, variance = batch_norm(x, gamma, beta)
+                    mean += tf.cast(weights[f"{layers[index - 1].name}/bias"], tf.float32)  # left out above
+                    statistics |= {n: moving(weights[n], v) for n, v in zip(names, (mean, variance), strict=True)}
+            case "add":
+                x += tf.cast(outputs[layer.source], x.dtype)
             case "activation":
                 x = getattr(tf.nn, layer.activation)(x)
             case "pool":
@@ -140,4 +154,5 @@ def forward(
                 x = tf.reshape(x, [-1, layer.output_shape[0]])
             case "global_pool":
                 x = tf.reduce_mean(x, [1, 2])
+        outputs[layer.name] = x
     return tf.cast(x, tf.float32), statistics

@@ -84,6 +84,7 @@ class Network(Frozen):
     dropout: tuple[Rate, ...] = ()
     split_5x5: bool = False
     bottleneck: bool = False
+    residual: bool = False
     depth: int = Field(default=1, ge=1, le=4)
     width: float = Field(default=1.0, ge=0.125, le=4)
 
@@ -124,7 +125,9 @@ class Augmentation(Frozen):
     """Random changes to the training pictures, drawn anew for every picture and epoch.
 
     Shifts are fractions of the picture's height or width, `zoom` z draws a factor from
-    [1 - z, 1 + z] for each axis apart, `rotation` is in degrees, either way.
+    [1 - z, 1 + z] for each axis apart, `rotation` is in degrees, either way.  `cutout` covers a
+    square of that share of the side.  `mixup` and `cutmix` are the alpha of the Beta distribution
+    from which the second picture's share is drawn (see `training.mix`).
     """
 
     width_shift: float = Field(default=0.0, ge=0, le=0.5)
@@ -133,11 +136,26 @@ class Augmentation(Frozen):
     rotation: float = Field(default=0.0, ge=0, le=180)
     horizontal_flip: bool = False
     vertical_flip: bool = False
+    cutout: float = Field(default=0.0, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0, le=1)
+    cutmix: float = Field(default=0.0, ge=0, le=1)
 
     @property
     def on(self) -> bool:
         """Whether any operation changes a picture."""
         return any(getattr(self, name) for name in type(self).model_fields)
+
+    @property
+    def moves(self) -> bool:
+        """Whether pixels change their place."""
+        return any(
+            (self.width_shift, self.height_shift, self.zoom, self.rotation, self.horizontal_flip, self.vertical_flip)
+        )
+
+    @property
+    def mixes(self) -> bool:
+        """Whether pictures are mixed, and their labels with them."""
+        return bool(self.mixup or self.cutmix)
 
 
 class Data(Frozen):
@@ -171,6 +189,8 @@ class Fit(Frozen):
     `epoch_length` is the report's open question: its formula, read literally, uses the size
     of the test set (35 steps of 64 an epoch on cifar100-25), read kindly that of the training
     set (176 steps).  `decay` is Keras's old learning-rate decay, lr / (1 + decay * step).
+    `average` is the decay of a moving average of the weights, taken after each step; the
+    average is what is validated and kept, 0 keeps the last weights.
     `fine_tune` trains the backbone in front of the network too: "all at once" as the report did, or
     "head first", the repaired way (see `training.birds.finetune`).
     """
@@ -187,6 +207,7 @@ class Fit(Frozen):
     warmup_epochs: float = Field(default=0.0, ge=0, le=1000)
     weight_decay: float = Field(default=0.0, ge=0, le=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    average: float = Field(default=0.0, ge=0, lt=1)
     early_stopping: EarlyStopping | None = None
     fine_tune: Literal["off", "all at once", "head first"] = "off"
     epoch_length: Literal["training set", "test set"] = "training set"
@@ -211,6 +232,18 @@ class RunSpec(Frozen):
     network: Network
     data: Data = Data()
     fit: Fit = Fit()
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        augmentation = self.data.augmentation
+        if self.data.backbone and self.fit.fine_tune == "off" and (augmentation.mixes or augmentation.cutout):
+            raise ValueError(
+                "data.augmentation: cutout, mixup and cutmix are possible on pictures only, and this network learns "
+                "on a backbone's features; set them to 0"
+            )
+        if self.fit.average and self.fit.fine_tune != "off":
+            raise ValueError(f"fit.average = {self.fit.average:g} is not possible with fine-tuning; set it to 0")
+        return self
 
     def to_json(self) -> str:
         """The spec as indented JSON; `parse` gives back an equal spec."""

@@ -5,7 +5,7 @@ step, one learning rate, batch norm following its small batches.  It came out wo
 frozen features.  "head first" is Keras's own advice (keras.io/guides/transfer_learning) with
 what the field adds to it: the head is trained on frozen features first; layers are unfrozen
 from the top; batch norm stays in inference mode; lower layers learn up to ten times slower
-(Howard and Ruder, 2018); mixup.  Warm-up, cosine, label smoothing, flips and zoom are in the
+(Howard and Ruder, 2018).  Warm-up, cosine, label smoothing, flips, zoom and mixup are in the
 spec.
 """
 
@@ -21,17 +21,16 @@ from training import model as networks
 from training.augment import augment
 from training.birds import heads
 from training.birds.backbones import get
-from training.engine import AUGMENT_STREAM, DROPOUT_STREAM, Engine
+from training.engine import AUGMENT_STREAM, DROPOUT_STREAM, MIX_STREAM, Engine
+from training.mix import mix
 
 if TYPE_CHECKING:
     from training.data import Dataset
     from training.spec import RunSpec
 
 EVALUATION_BATCH = 32
-MIXUP = 0.2
 SLOWEST = 0.1  # learning rate of the lowest layer, as a share of the head's
 UNFROZEN_AFTER = 0.3  # share of the training after which the lowest layer learns too
-MIX_STREAM = 3
 
 
 class FineTune(Engine):
@@ -72,8 +71,8 @@ class FineTune(Engine):
             self._seed(AUGMENT_STREAM, step),
         )  # fmt: skip
         target = tf.one_hot(labels, classes) * (1 - fit.label_smoothing) + fit.label_smoothing / classes
-        if self._careful:
-            x, target = _mixed(x, target, self._seed(MIX_STREAM, step))
+        if self.spec.data.augmentation.mixes:
+            x, target = mix(x, target, self.spec.data.augmentation, self._seed(MIX_STREAM, step))
         with tf.GradientTape() as tape:
             logits, moving = self._forward(x, self._seed(DROPOUT_STREAM, step))
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
@@ -136,12 +135,3 @@ def _depths(extractor: Any, trainable: dict[str, Any]) -> dict[str, float]:
     order = [layer.name for layer in extractor.layers if layer.weights]
     place = {name: index / max(1, len(order) - 1) for index, name in enumerate(order)}
     return {name: place[name.split("/")[0]] for name in trainable if name.split("/")[0] in place}
-
-
-def _mixed(x: Any, target: Any, seed: Any) -> tuple[Any, Any]:
-    """Mixup of the batch with its reverse, in one random proportion."""
-    import tensorflow as tf
-
-    draws = tf.random.stateless_gamma([2], seed, MIXUP) + 1e-6
-    share = draws[0] / (draws[0] + draws[1])
-    return share * x + (1 - share) * x[::-1], share * target + (1 - share) * target[::-1]
