@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import augment_reference, catalogue
+from training import augment_reference, bench_torch, catalogue
 from training.describe import describe
 from training.spec import RunSpec
 
@@ -212,7 +212,7 @@ def every_side(spec: RunSpec) -> Iterator[Side]:
     except ImportError:
         print("PyTorch is not installed: its side is skipped.")
     else:
-        yield Side(TORCH, "float32", _torch(spec, normal, labels))
+        yield Side(TORCH, "float32", bench_torch.steps(spec, normal, labels))
 
 
 def _input_alone(engine: Any) -> Callable[[int], Any]:
@@ -320,48 +320,3 @@ def _keras_fed(
             return augment_reference.normalize(np.array(changed), mean, std), labels[chosen]
 
     return lambda n: plain.fit(Batches(n), verbose=0)
-
-
-def _torch(spec: RunSpec, images: np.ndarray, labels: np.ndarray) -> Callable[[int], Any]:
-    """The same network in PyTorch, channels last, on normalized arrays."""
-    import torch
-    from torch import nn
-
-    parts: list[Any] = []
-    for layer in describe(spec.network).layers:
-        match layer.kind:
-            case "conv":
-                padding = layer.kernel // 2 if layer.padding == "same" else 0
-                parts.append(nn.Conv2d(layer.input_shape[-1], layer.filters, layer.kernel, padding=padding))
-            case "batch_norm":
-                norm = nn.BatchNorm2d if len(layer.output_shape) == 3 else nn.BatchNorm1d
-                parts.append(norm(layer.output_shape[-1], eps=1e-3, momentum=0.01))
-            case "activation":
-                parts.append(
-                    {"relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}[
-                        layer.activation
-                    ]()
-                )
-            case "pool":
-                parts.append((nn.AvgPool2d if layer.pooling == "average" else nn.MaxPool2d)(layer.size))
-            case "dropout":
-                parts.append(nn.Dropout(layer.rate))
-            case "flatten":
-                parts.append(nn.Flatten())
-            case "global_pool":
-                parts += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-            case "dense":
-                parts.append(nn.Linear(layer.input_shape[0], layer.units))
-    network = nn.Sequential(*parts).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(network.parameters(), spec.fit.learning_rate, spec.fit.momentum)
-    x = torch.from_numpy(images.transpose(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
-    y, size = torch.from_numpy(labels.astype(np.int64)), spec.fit.batch_size
-
-    def run(steps: int) -> None:
-        for step in range(steps):
-            first = step * size % (len(x) - size + 1)
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(network(x[first : first + size]), y[first : first + size]).backward()
-            optimizer.step()
-
-    return run

@@ -2,7 +2,8 @@
 
 A box's height is its spatial size and its thickness the logarithm of its channels, so that
 the eye sees what the report's figure shows: pictures shrink while channels grow.  Batch
-norm, activation and dropout are stripes on the box they act on.  Colours of text follow
+norm, activation and dropout are stripes on the box they act on; a shortcut is an arc from
+the box it leaves to the one it joins.  Colours of text follow
 the page (currentColor); a box whose layers the entry does not have is outlined.
 """
 
@@ -41,6 +42,7 @@ class Box:
     layer: Layer | None  # None is the input
     shape: tuple[int, ...]
     stripes: tuple[Layer, ...] = field(default=())
+    source: int | None = None  # the box that a shortcut comes from
 
     @property
     def color(self) -> str:
@@ -70,12 +72,15 @@ class Box:
 def boxes(network: Network) -> tuple[Box, ...]:
     """The network as boxes with stripes, the input first, the output last."""
     found: list[Box] = [Box(None, tuple(network.input_shape))]
+    places: dict[str, int] = {}  # the box of each layer
     for layer in describe(network).layers:
-        if layer.kind in ("batch_norm", "activation", "dropout", "softmax"):
+        if layer.kind in ("batch_norm", "activation", "add", "dropout", "softmax"):
             last = found[-1]
-            found[-1] = Box(last.layer, last.shape, (*last.stripes, layer))
+            source = places[layer.source] if layer.source else last.source
+            found[-1] = Box(last.layer, last.shape, (*last.stripes, layer), source)
         else:
             found.append(Box(layer, layer.output_shape))
+        places[layer.name] = len(found) - 1
     return tuple(found)
 
 
@@ -127,6 +132,7 @@ def _row(parts: tuple[Box, ...], new: frozenset[int], scale: float) -> str:
     shapes: list[str] = []
     labels: list[str] = []
     spans: list[tuple[str, float, float]] = []
+    ends: list[tuple[float, float]] = []  # of each box: where arcs touch it
     before, labelled = -1, 0.0
     for index, box in enumerate(parts):
         body = unit * logs[index]
@@ -152,6 +158,9 @@ def _row(parts: tuple[Box, ...], new: frozenset[int], scale: float) -> str:
             spans[-1] = (size, spans[-1][1], x + whole)
         else:
             spans.append((size, x, x + whole))
+        ends.append((x + whole / 2, y + tall))
+        if box.source is not None:
+            labels.append(_arc(*ends[box.source], *ends[-1]))
         x += whole + gap
     base = TOP + TALL + 46
     for size, start, end in spans:
@@ -191,6 +200,15 @@ def _box(box: Box, x: float, y: float, body: float, tall: float, deep: float, st
         )
         parts.append(f'<path d="{outline}" fill="none" stroke="currentColor" stroke-width="1.6"/>')
     return f"<g>{''.join(parts)}</g>"
+
+
+def _arc(x: float, y: float, to_x: float, to_y: float) -> str:
+    """A shortcut, beneath the boxes."""
+    low = max(y, to_y) + 14
+    return (
+        f'<path d="M{x:.1f} {y:.1f}C{x:.1f} {low:.1f} {to_x:.1f} {low:.1f} {to_x:.1f} {to_y:.1f}" fill="none" '
+        f'stroke="{style.LAYER["add"]}" stroke-width="2"/>'
+    )
 
 
 def _note(box: Box) -> str:
@@ -233,7 +251,7 @@ def _list(parts: tuple[Box, ...], new: frozenset[int]) -> str:
         lines.append(
             f'<rect x="{196 - wide / 2:.1f}" y="{y - tall / 2:.1f}" width="{wide:.1f}" height="{tall:.1f}" rx="1.5" fill="{box.color}"{edge}/>'
         )
-        for place, stripe in enumerate(s for s in box.stripes if s.kind in ("batch_norm", "dropout")):
+        for place, stripe in enumerate(s for s in box.stripes if s.kind in ("batch_norm", "add", "dropout")):
             color = style.LAYER[stripe.kind]
             lines.append(
                 f'<rect x="{200 + wide / 2 + 6 * place:.1f}" y="{y - 6:.1f}" width="4" height="12" rx="1" fill="{color}"/>'
@@ -270,6 +288,7 @@ def _key(parts: tuple[Box, ...], base: str) -> str:
         "dense": "dense",
         "batch_norm": "batch norm, activation",
         "dropout": "dropout",
+        "add": "shortcut",
     }
     if "batch_norm" not in kinds:
         names["activation"] = "activation"

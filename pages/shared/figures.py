@@ -82,6 +82,8 @@ def step(entry: catalogue.Variant) -> str:
     ]
     if entry.toggle == "network":
         changed = ["other layers (outlined)", *changed]
+    if entry.toggle == "recipe":
+        changed = ["the same network, another recipe", *changed]
     return f"One step from **{entry.parent}**: {', '.join(changed)}."
 
 

@@ -15,6 +15,7 @@ LAYER = {
     "dense": "#1E9E77",
     "batch_norm": "#8E9AA6",
     "activation": "#8E9AA6",
+    "add": "#8A7A12",
     "dropout": "#B8579B",
     "flatten": "#8E9AA6",
     "global_pool": "#D9730D",

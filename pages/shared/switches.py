@@ -124,10 +124,20 @@ def _all_at_once() -> None:
 
 
 def effect(toggle: Toggle, spec: RunSpec) -> str | None:
-    """What a kernel toggle that is on does to the operations of this very design, computed."""
-    if toggle.key not in ("split_5x5", "bottleneck") or not toggle.is_on(spec):
+    """What a toggle of the convolutions that is on does to this very design, computed."""
+    if toggle.key not in ("split_5x5", "bottleneck", "residual") or not toggle.is_on(spec):
         return None
-    with_it, without = describe(spec.network).macs, describe(toggle.write(spec, toggle.off).network).macs
+    network = describe(spec.network)
+    if toggle.key == "residual":
+        count = sum(layer.kind == "add" for layer in network.layers)
+        return (
+            f"{count} shortcut{'s' * (count > 1)}, the arcs in the drawing."
+            if count
+            else (
+                "It changes nothing in this design: no convolution keeps the shape of what enters it. Depth 2 brings some."
+            )
+        )
+    with_it, without = network.macs, describe(toggle.write(spec, toggle.off).network).macs
     if with_it == without:
         return "It changes nothing in this design."
     return f"Here: {text.change(with_it, without)} multiply-adds ({with_it:,} against {without:,})."
