@@ -369,3 +369,22 @@ def test_an_entry_says_how_it_differs_from_its_parent() -> None:
 def test_the_report_line_compares_with_the_nearest_ancestor_that_has_figures() -> None:
     assert "+5.5 points** on basenet-norm-aug" in figures.report(catalogue.variant("basenet-bn"))
     assert "no figures" in figures.report(catalogue.variant("basenet-avgpool"))
+
+
+def test_a_shortcut_is_an_arc_from_the_box_it_leaves():
+    from training.describe import describe
+
+    network = catalogue.variant("basenet-bn").spec.network.model_copy(update={"depth": 3, "residual": True})
+    parts = diagram.boxes(network)
+    joined = [(index, box.source) for index, box in enumerate(parts) if box.source is not None]
+    assert joined == [(3, 1), (7, 5)]  # boxes: the input, three convolutions, a pooling, three convolutions
+    drawing = diagram.draw(network)
+    assert drawing.count(f'stroke="{style.LAYER["add"]}"') == 2 and "shortcut" in drawing
+    assert sum(layer.kind == "add" for layer in describe(network).layers) == 2
+
+
+def test_as_in_the_report_leaves_out_what_the_report_did_not_use():
+    at = design(cutout="0.25", mixup="0.2")
+    at.button(key="augment-report").click().run()
+    assert at.session_state["design.cutout"] == at.session_state["design.mixup"] == 0
+    assert at.session_state["design.zoom"] == 0.2

@@ -203,8 +203,9 @@ def _box(box: Box, x: float, y: float, body: float, tall: float, deep: float, st
 
 
 def _arc(x: float, y: float, to_x: float, to_y: float) -> str:
-    """A shortcut, beneath the boxes."""
-    low = max(y, to_y) + 14
+    """A shortcut, beneath the boxes and their notes."""
+    y, to_y = y + 21, to_y + 21
+    low = max(y, to_y) + 16
     return (
         f'<path d="M{x:.1f} {y:.1f}C{x:.1f} {low:.1f} {to_x:.1f} {low:.1f} {to_x:.1f} {to_y:.1f}" fill="none" '
         f'stroke="{style.LAYER["add"]}" stroke-width="2"/>'

@@ -49,7 +49,10 @@ def show(spec: RunSpec) -> None:
         cells += [f'<img src="{_png(image)}" alt="{escape(name)}"/>' for image in stack]
     st.html(f'<style>{CSS}</style><div class="preview">{"".join(cells)}</div>')
     values = f"{seen.min():.1f} to {seen.max():.1f}".replace("-", "−")
-    st.caption(f"{info.title}. Values reaching the network: {values}, mean {seen.mean():.2f}".replace("-", "−") + ".")
+    mixed = " Mixup and cutmix come after that; they are not shown." if spec.data.augmentation.mixes else ""
+    st.caption(
+        f"{info.title}.{mixed} Values reaching the network: {values}, mean {seen.mean():.2f}".replace("-", "−") + "."
+    )
 
 
 def _stack(pictures: list[data.Sample]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import present, text
-from training import toggles
+from training import catalogue, toggles
 from training.describe import describe
 from training.spec import RunSpec
 from training.toggles import Toggle
@@ -111,12 +111,12 @@ def _beneath(toggle: Toggle, spec: RunSpec, error: str | None) -> None:
 def _all_at_once() -> None:
     """Two buttons that set the whole group."""
 
+    report = catalogue.variant("basenet-norm-aug").spec
+
     def set_all(on: bool) -> None:
         for toggle in toggles.TOGGLES:
             if toggle.group == "Augmentation":
-                wanted = on and toggle.key not in ("rotation", "vertical_flip")  # the two that the report rejected
-                value = toggle.on if wanted else toggle.off
-                st.session_state[PREFIX + toggle.key] = value
+                st.session_state[PREFIX + toggle.key] = toggle.read(report) if on else toggle.off
 
     with st.container(horizontal=True):
         st.button("As in the report", on_click=set_all, args=(True,), key="augment-report")
