@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import charts, controls, diagram, figures, ladder, switches, text
+from pages.shared import charts, controls, diagram, figures, ladder, style, switches, text
 from training import catalogue, results, toggles
 from training.describe import describe
 
