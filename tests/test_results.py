@@ -32,6 +32,28 @@ def test_mean_deviation_and_effect(tmp_path):
     assert rows["final"].accuracy is None and rows["final"].effect is None
 
 
+@pytest.mark.parametrize(
+    ("freedom", "quantile"),  # of a printed table, 0.975 one-sided
+    [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (10, 2.2281), (11, 2.2010), (20, 2.0860), (30, 2.0423),
+     (120, 1.9799)],
+)  # fmt: skip
+def test_students_t(freedom, quantile):
+    assert results.t95(freedom) == pytest.approx(quantile, abs=1e-4)
+
+
+def test_welchs_interval_is_that_of_r():
+    """SOURCE: R's documentation of t.test, Student's sleep data: df = 17.776, -3.3654832 to 0.2054832."""
+    drug_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+    drug_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    found = results.effect(drug_1, drug_2)
+    assert (found.low, found.high) == (pytest.approx(-3.3654832, abs=1e-5), pytest.approx(0.2054832, abs=1e-5))
+
+
+def test_an_effect_of_single_seeds_has_no_interval_and_says_so():
+    assert str(results.effect([0.5], [0.4, 0.42])) == "+9.0 (no interval)"
+    assert str(results.effect([0.5, 0.5], [0.4, 0.4])) == "+10.0 [+10.0, +10.0]"
+
+
 def test_one_seed_says_so_and_unevaluated_or_broken_cards_are_no_figures(tmp_path):
     store(tmp_path, "basenet", 0, 0.4)
     store(tmp_path, "basenet", 1, 0.9, test=False)

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from math import sqrt
+from math import pi, sqrt, tan
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+
 from training import catalogue
 from training.describe import describe
 from training.paths import models_dir
-
-# Two-sided 95 % quantiles of Student's t by degrees of freedom.
-_T95 = {1: 12.71, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262, 10: 2.228}
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,9 @@ class Effect:
 
     def __str__(self) -> str:
         text = f"{100 * self.difference:+.1f}"
-        return text if self.low is None else f"{text} [{100 * self.low:+.1f}, {100 * (self.high or 0):+.1f}]"
+        if self.low is None or self.high is None:
+            return f"{text} (no interval)"
+        return f"{text} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,17 @@ def cards(name: str, directory: Path | None = None) -> list[dict[str, Any]]:
     return found
 
 
+def t95(freedom: float) -> float:
+    """Two-sided 95 % quantile of Student's t; `freedom` is 1 or more and need not be whole.
+
+    With t = sqrt(freedom) tan(angle), the density is proportional to cos(angle) ** (freedom - 1).
+    """
+    angle = np.linspace(0, pi / 2, 20_001)
+    density = np.cos(angle) ** (freedom - 1)
+    share = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    return sqrt(freedom) * tan(float(np.interp(0.95 * share[-1], share, angle)))
+
+
 def effect(child: list[float], parent: list[float]) -> Effect | None:
     """Mean of `child` minus mean of `parent` with Welch's 95 % interval."""
     if not child or not parent:
@@ -98,7 +110,7 @@ def effect(child: list[float], parent: list[float]) -> Effect | None:
     if not sum(parts):
         return Effect(difference, difference, difference)
     freedom = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, (child, parent), strict=True))
-    half = _T95.get(max(1, int(freedom)), 1.96) * sqrt(sum(parts))
+    half = t95(freedom) * sqrt(sum(parts))
     return Effect(difference, difference - half, difference + half)
 
 
