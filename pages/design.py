@@ -30,12 +30,12 @@ def current() -> tuple[RunSpec, dict[str, str]]:
     if again is None and (query != st.session_state.get(WRITTEN) or not switches.seeded()):
         again = query or st.session_state.get("design") or {}
     if again is not None:
-        spec, errors = controls.read(again)
+        spec, errors = toggles.from_query(again)
         st.session_state[FROM] = controls.base_of(spec).name
         switches.seed(spec)
     else:
         entry = catalogue.variant(st.session_state[FROM]).spec
-        spec, errors = controls.settle(entry, switches.values(entry))
+        spec, errors = toggles.settle(entry, switches.values(entry))
     controls.remember(spec)
     st.session_state[WRITTEN] = controls.design_query()
     return spec, errors

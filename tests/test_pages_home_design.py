@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import charts, controls, diagram, figures, ladder, style, switches, text
+from pages.shared import charts, diagram, figures, ladder, style, switches, text
 from training import catalogue, results, toggles
 from training.describe import describe
 
@@ -110,7 +110,7 @@ def test_every_toggle_is_a_switch_and_reaches_the_address() -> None:
         "from": "final", "bottleneck": "on", "early_stopping": "off", "zoom": "0.4", "learning_rate": "0.1",
         "epochs": "9", "dropout": "0.35,0.35,0.35,0.55,0.6",
     }  # fmt: skip
-    spec = toggles.from_query(query)
+    spec, _ = toggles.from_query(query)
     assert f"{describe(spec.network).macs:,}" in shown(at) and describe(spec.network).macs == 108_951_808
     at.toggle(key="design.dropout").set_value(False).run()
     assert asked(at)["dropout"] == "off"
@@ -144,7 +144,7 @@ def test_the_report_s_augmentation_is_one_click() -> None:
     at = design(**{"from": "basenet-norm"})
     at.button(key="augment-report").click().run()
     entry = catalogue.variant("basenet-norm-aug").spec
-    assert toggles.from_query(asked(at)).data.augmentation == entry.data.augmentation
+    assert toggles.from_query(asked(at))[0].data.augmentation == entry.data.augmentation
     at.button(key="augment-none").click().run()
     assert asked(at) == {"from": "basenet-norm"}
 
@@ -335,13 +335,6 @@ def test_the_curve_of_a_run_shows_training_and_validation() -> None:
     assert sorted((row["part"], row["epoch"], row["value"]) for row in values) == [
         ("training", 0.5, 0.1), ("training", 1, 0.4), ("training", 2, 0.4), ("validation", 1, 0.3), ("validation", 2, 0.3),
     ]  # fmt: skip
-
-
-def test_settle_leaves_out_only_what_is_impossible() -> None:
-    base = catalogue.variant("basenet").spec
-    spec, errors = controls.settle(base, {"dropout": [0.1], "pooling": "average", "momentum": 0.5})
-    assert spec.network.pooling == "average" and spec.fit.momentum == 0.5 and spec.network.dropout == ()
-    assert set(errors) == {"dropout"}
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_switching_on_and_off(toggle):
 def test_every_entry_survives_its_address(name):
     spec = catalogue.load(name)
     assert toggles.to_query(spec) == {"from": name}
-    assert toggles.from_query({"from": name}) == spec
+    assert toggles.from_query({"from": name}) == (spec, {})
 
 
 VALUES = {
@@ -44,7 +44,7 @@ def test_every_design_survives_its_address(name, settings_):
     spec = catalogue.load(name)
     for key, value in settings_.items():
         spec = toggles.BY_KEY[key].write(spec, value)
-    assert toggles.from_query(toggles.to_query(spec)) == spec
+    assert toggles.from_query(toggles.to_query(spec)) == (spec, {})
 
 
 def test_dropout_comes_with_the_entrys_rates():
@@ -73,8 +73,16 @@ def test_wrong_settings_get_a_sentence(key, text, words):
 
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from([*toggles.BY_KEY, "from", "present", "x"]), st.text()))
-def test_any_address_is_a_design_or_a_sentence(query):
-    try:
-        toggles.from_query(query)
-    except SpecError as error:
-        assert str(error)
+def test_any_address_is_a_design_and_a_sentence_for_what_it_leaves_out(query):
+    spec, errors = toggles.from_query(query)
+    assert toggles.from_query(toggles.to_query(spec)) == (spec, {})
+    assert set(errors) <= set(query) and all(errors.values())
+
+
+def test_only_what_is_impossible_is_left_out():
+    base = catalogue.variant("basenet").spec
+    spec, errors = toggles.settle(base, {"dropout": [0.1], "pooling": "average", "momentum": 0.5})
+    assert spec.network.pooling == "average" and spec.fit.momentum == 0.5 and spec.network.dropout == ()
+    assert set(errors) == {"dropout"}
+    spec, errors = toggles.from_query({"from": "nothing", "pooling": "average", "zoom": "near", "x": "1"})
+    assert spec == base.replace({"network.pooling": "average"}) and set(errors) == {"from", "zoom"}

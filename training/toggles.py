@@ -261,7 +261,40 @@ def to_query(spec: RunSpec) -> dict[str, str]:
     return query
 
 
-def from_query(query: Mapping[str, str]) -> RunSpec:
-    """The design of an address; keys that are no toggle are passed over.  Raises `SpecError`."""
-    entry = catalogue.variant(query.get(FROM, "basenet"))
-    return apply(entry.spec, {key: text for key, text in query.items() if key in BY_KEY})
+def from_query(query: Mapping[str, str]) -> tuple[RunSpec, dict[str, str]]:
+    """The design of an address, and {key: sentence} for what is impossible in it and left out.
+
+    Keys that are no toggle are passed over.
+    """
+    errors: dict[str, str] = {}
+    try:
+        base = catalogue.variant(query.get(FROM, "basenet")).spec
+    except SpecError as error:
+        base, errors[FROM] = catalogue.variant("basenet").spec, str(error)
+    values: dict[str, Any] = {}
+    for key, text in query.items():
+        if key in BY_KEY:
+            try:
+                values[key] = BY_KEY[key].from_text(text, base)
+            except SpecError as error:
+                errors[key] = str(error)
+    spec, refused = settle(base, values)
+    return spec, errors | refused
+
+
+def settle(base: RunSpec, values: Mapping[str, Any]) -> tuple[RunSpec, dict[str, str]]:
+    """`base` with all values set that are possible, and {key: sentence} for the others.
+
+    A design is judged as a whole first; only if that fails are the values tried one by one.
+    """
+    changes = {BY_KEY[key].path: value for key, value in values.items() if BY_KEY[key].read(base) != value}
+    try:
+        return (base.replace(changes) if changes else base), {}
+    except SpecError:
+        spec, errors = base, {}
+        for key, value in values.items():
+            try:
+                spec = BY_KEY[key].write(spec, value)
+            except SpecError as error:
+                errors[key] = str(error)
+        return spec, errors

@@ -7,13 +7,13 @@ parameters on a page switch, so the session remembers the last design as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import streamlit as st
 
 from pages.shared import present, runs
 from training import catalogue, toggles
-from training.spec import RunSpec, SpecError
+from training.spec import RunSpec
 
 _KEY = "design"
 
@@ -23,50 +23,12 @@ def design() -> RunSpec:
 
     What is impossible in an address is left out, and a warning says why.
     """
-    spec, errors = read(design_query() or st.session_state.get(_KEY) or {})
+    spec, errors = toggles.from_query(design_query() or st.session_state.get(_KEY) or {})
     for sentence in errors.values():
         st.warning(
             f"One setting in the address is not possible and was left out. {sentence}", icon=":material/link_off:"
         )
     return spec
-
-
-def read(query: Mapping[str, str]) -> tuple[RunSpec, dict[str, str]]:
-    """The design of address parameters, and {key: sentence} for those that are impossible and left out."""
-    errors: dict[str, str] = {}
-    try:
-        base = catalogue.variant(query.get(toggles.FROM, "basenet")).spec
-    except SpecError as error:
-        base, errors[toggles.FROM] = catalogue.variant("basenet").spec, str(error)
-    values: dict[str, Any] = {}
-    for key, text in query.items():
-        if key in toggles.BY_KEY:
-            try:
-                values[key] = toggles.BY_KEY[key].from_text(text, base)
-            except SpecError as error:
-                errors[key] = str(error)
-    spec, refused = settle(base, values)
-    return spec, errors | refused
-
-
-def settle(base: RunSpec, values: Mapping[str, Any]) -> tuple[RunSpec, dict[str, str]]:
-    """`base` with all values set that are possible, and {key: sentence} for the others.
-
-    A design is judged as a whole first; only if that fails are the values tried one by one.
-    """
-    changes = {
-        toggles.BY_KEY[key].path: value for key, value in values.items() if toggles.BY_KEY[key].read(base) != value
-    }
-    try:
-        return (base.replace(changes) if changes else base), {}
-    except SpecError:
-        spec, errors = base, {}
-        for key, value in values.items():
-            try:
-                spec = toggles.BY_KEY[key].write(spec, value)
-            except SpecError as error:
-                errors[key] = str(error)
-        return spec, errors
 
 
 def design_query() -> dict[str, str]:
