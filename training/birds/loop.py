@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from training.rundir import read_arrays, write_arrays, write_atomic
+
 Batches = Callable[[int, np.random.Generator], Iterator[tuple[Any, ...]]]  # (epoch, rng) -> arrays of a step
 
 
@@ -52,13 +54,6 @@ def one_hot(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
     return np.eye(classes, dtype=np.float32)[labels] * np.float32(1 - smoothing) + np.float32(smoothing / classes)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write atomically: the file is there whole or as it was."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=1))
-    temporary.replace(path)
-
-
 class Checkpoint:
     """All variables and the history in one folder."""
 
@@ -69,22 +64,24 @@ class Checkpoint:
 
     def save(self) -> None:
         """Write every variable and the history; the history's last epoch belongs to the variables."""
-        temporary = self.folder / "checkpoint.tmp.npz"
         arrays = {f"v{index}": np.asarray(variable) for index, variable in enumerate(self.variables)}
         arrays["history"] = np.array(json.dumps(self.history))
-        np.savez(temporary, allow_pickle=False, **arrays)
-        temporary.replace(self.folder / "checkpoint.npz")
-        write_json(self.folder / "history.json", self.history)
+        write_arrays(self.folder / "checkpoint.npz", arrays)
+        self.note("history", self.history)
 
     def restore(self) -> int:
-        """Read what is there; the number of finished epochs."""
+        """Read what is there; the number of finished epochs.  Raises `RunError` for a broken file."""
         path = self.folder / "checkpoint.npz"
         if path.is_file():
-            with np.load(path, allow_pickle=False) as saved:
-                for index, variable in enumerate(self.variables):
-                    variable.assign(saved[f"v{index}"])
-                self.history = json.loads(str(saved["history"]))
+            arrays = read_arrays(path)
+            for index, variable in enumerate(self.variables):
+                variable.assign(arrays[f"v{index}"])
+            self.history = json.loads(str(arrays["history"]))
         return len(self.history)
+
+    def note(self, name: str, value: Any) -> None:
+        """Keep `value` for people, as JSON."""
+        write_atomic(self.folder / f"{name}.json", json.dumps(value, indent=1))
 
 
 def train(recipe: Recipe, checkpoint: Checkpoint, optimizer: Any, step: Callable[..., Any], batches: Batches,
@@ -95,7 +92,7 @@ def train(recipe: Recipe, checkpoint: Checkpoint, optimizer: Any, step: Callable
     `step(*arrays)` makes one update and returns its loss.  Raises FloatingPointError where the
     loss is no longer a number.
     """
-    write_json(checkpoint.folder / "recipe.json", asdict(recipe))
+    checkpoint.note("recipe", asdict(recipe))
     for epoch in range(checkpoint.restore(), recipe.epochs):
         rng = np.random.default_rng((recipe.seed, epoch))
         started, losses = time.monotonic(), []
