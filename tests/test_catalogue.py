@@ -12,7 +12,7 @@ from training.describe import expand
 
 LADDER = [
     "basenet", "basenet-norm", "basenet-norm-aug", "basenet-norm-aug-es", "basenet-bn", "basenet-bn-dropout",
-    "basenet-3x3", "basenet-avgpool", "provisional", "final", "final-maxpool", "final-bottleneck", "final-recipe",
+    "basenet-3x3", "basenet-avgpool", "provisional", "final", "final-maxpool", "final-bottleneck", "final-recipe", "plumage",
 ]  # fmt: skip
 
 
@@ -47,6 +47,11 @@ def test_operations_and_weights():
     assert counts("basenet-3x3")[0] == 775_882
     assert counts("final") == (232_012_032, 3_069_024)
     assert counts("final-bottleneck") == (108_951_808, 1_893_472)
+
+
+def test_plumage_costs_less_than_final():
+    final, plumage = (describe.describe(catalogue.load(name).network) for name in ("final", "plumage"))
+    assert plumage.params <= 3_100_000 and plumage.macs <= final.macs
 
 
 def test_finals_table_line_by_line():

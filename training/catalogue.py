@@ -19,6 +19,7 @@ from training.spec import (
     EarlyStopping,
     Fit,
     Flatten,
+    GlobalPool,
     Network,
     Pool,
     RunSpec,
@@ -151,6 +152,12 @@ _add("final-recipe", "final", "recipe", "Final design, a recipe of today",
      "weight decay, label smoothing, and an average of the weights.",
      fit__early_stopping=None, fit__epochs=35, fit__learning_rate=0.05, fit__nesterov=True, fit__schedule="cosine",
      fit__warmup_epochs=2, fit__weight_decay=5e-4, fit__label_smoothing=0.1, fit__average=0.999)  # fmt: skip
+_add("plumage", "final-recipe", "network", "Plumage's own network",
+     "Four sizes of three convolutions each, the last two of them a residual pair, and global average pooling in place "
+     "of wide dense layers and heavy dropout: fewer weights and fewer operations than the final design.",
+     network__residual=True, network__depth=3, network__pooling="max", network__dropout=[],
+     network__blocks=[block.model_dump() for block in (
+         _conv(64), Pool(), _conv(96), Pool(), _conv(192), Pool(), _conv(256), GlobalPool(), Dropout())])  # fmt: skip
 _add("basenet-35-steps", "basenet", "epoch_length", "BaseNet, 35 steps an epoch",
      "The report's formula for the steps of an epoch, read literally: it counts the test pictures, a fifth as many.",
      Report(1.9901, 0.4412, 27, "the same run of the report in the other reading"),
