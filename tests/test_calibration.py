@@ -81,7 +81,8 @@ def fitted() -> tuple[Unlike, np.ndarray, np.ndarray]:
 def test_five_in_a_hundred_validation_pictures_are_false_alarms(fitted):
     measures, pictures, logits = fitted
     flags = measures.flags(pictures, logits)
-    assert np.mean([bool(flag) for flag in flags]) == pytest.approx(0.05, abs=0.004)
+    # Both thresholds move past one of the 1,000 pictures at a time, so the count moves in steps of up to two.
+    assert abs(sum(bool(flag) for flag in flags) - 50) <= 2
     assert {LOOK, CLASSES} <= set(flags)  # both measures take their part
 
 
@@ -113,6 +114,23 @@ def test_it_goes_through_json_unchanged(fitted):
     back = Unlike.from_dict(json.loads(json.dumps(measures.to_dict())))
     assert back.flags(pictures, logits) == measures.flags(pictures, logits)
     assert len(json.dumps(measures.to_dict())) < 6000
+
+
+def test_features_outside_the_subspace_of_the_training_pictures_are_found(tmp_path):
+    rng = np.random.default_rng(0)
+    plane = rng.normal(size=(100, 300))
+
+    def features(count: int) -> np.ndarray:  # in 100 directions of 300, with a little of all
+        return rng.normal(size=(count, 100)) @ plane + rng.normal(0, 3, (count, 300))
+
+    fitted = unlike.fit_subspace(features(2000), features(400))
+    assert fitted.directions.shape == (300, unlike.DIRECTIONS)
+    assert np.mean([bool(flag) for flag in fitted.flags(features(2000))]) == pytest.approx(0.05, abs=0.03)
+    other = rng.normal(size=(200, 300)) * 10
+    assert fitted.flags(other) == [unlike.FEATURES] * 200
+    assert fitted.flags(1000 * other) == [unlike.FEATURES] * 200, "length does not count"
+    run = RunDir(tmp_path)
+    assert unlike.Subspace.load(run, fitted.save(run)).flags(other) == fitted.flags(other)
 
 
 @pytest.mark.parametrize("size", [5, 32, 33, 96])
@@ -149,7 +167,7 @@ def test_calibrate_writes_the_card(tmp_path, monkeypatch):
     report = calibration.calibrate(run)
     stored = run.card()["calibration"]
     assert stored == json.loads(json.dumps(report))
-    assert stored["unlike"]["false_alarms"] == pytest.approx(0.05, abs=0.01)
+    assert abs(round(400 * stored["unlike"]["false_alarms"]) - 20) <= 2  # of 400 validation pictures, as above
     assert stored["unlike"]["detection"] == {"cifar10": {"share": 1.0, "pictures": 200}}
     classifier = predict.load(run)
     probabilities, flags = classifier.classify(sets["drawn"][1])

@@ -48,11 +48,11 @@ def show(spec: RunSpec) -> None:
         cells.append(f'<span class="row">{name}</span>')
         cells += [f'<img src="{_png(image)}" alt="{escape(name)}"/>' for image in stack]
     st.html(f'<style>{CSS}</style><div class="preview">{"".join(cells)}</div>')
-    values = f"{seen.min():.1f} to {seen.max():.1f}".replace("-", "−")
+    values = f"{seen.min():.1f} to {seen.max():.1f}, mean {seen.mean():.2f}".replace("-", "−")
     mixed = " Mixup and cutmix come after that; they are not shown." if spec.data.augmentation.mixes else ""
-    st.caption(
-        f"{info.title}.{mixed} Values reaching the network: {values}, mean {seen.mean():.2f}".replace("-", "−") + "."
-    )
+    fitted = f" Mean and deviation are here those of {SAMPLE} training pictures; a training takes them of all." \
+        if spec.data.normalization != "off" else ""  # fmt: skip
+    st.caption(f"{info.title}.{mixed} Values reaching the network: {values}.{fitted}")
 
 
 def _stack(pictures: list[data.Sample]) -> Any:
