@@ -12,86 +12,20 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
-from pages.shared import answers, controls, models, pictures, present, sources, text
+from pages.shared import answers, controls, jobs, models, panels, pictures, present, sources, text
 from pages.shared.answers import Answer
 from pages.shared.sources import Item
 from training import data, predict
 from training.explain import METHODS
 from training.pictures import Crop, resize, square
 from training.predict import Choice
-from training.unlike import LOOK
-from training.worker import WorkerError
 
 SMALL = 64  # pictures up to this size are shown as they are, larger ones under a frame
 
 
-# --- Answers ----------------------------------------------------------------------------------
-
-
-def panel(choice: Choice, item: Item, pixels: np.ndarray, answer: Answer | None, heat: str) -> str:
-    """One model's answer to one picture, as HTML."""
-    if answer is None:
-        return pictures.seen(pixels)
-    top = answer.top()
-    rows = [(choice.class_names[index], float(answer.probabilities[index])) for index in top]
-    return (
-        unlike(choice, answer.flag) + pictures.bars(rows, bool(answer.flag)) + pictures.seen(pixels, heat, rows[0][0])
-    )
-
-
-def unlike(choice: Choice, flag: str | None) -> str:
-    """The flag of a picture that is unlike the model's training pictures, as HTML."""
-    if not flag:
-        return ""
-    reason = (
-        "its colours and textures are not those of the pictures this model was trained on"
-        if flag == LOOK
-        else f"none of the {len(choice.class_names)} classes that this model knows stands out"
-    )
-    warning = "This does not look like a bird" if choice.data == "birds" else "Take this with care"
-    return f'<div class="unlike"><b>{warning}:</b> {reason}.</div>'
-
-
-def classify(chosen: list[Choice], items: list[Item], crops: dict[str, Crop], slots: dict[tuple[str, str], Any],
-             method: str | None) -> list[dict[str, Any]]:  # fmt: skip
-    """Fill the slots: first every answer, then what spoke for it.  The rows of the table to download."""
-    seen: dict[tuple[str, str], np.ndarray] = {}
-    found: dict[tuple[str, str], Answer] = {}
-    for choice in chosen:
-        for item in items:
-            seen[choice.id, item.key] = resize(square(item.pixels, crops[item.key]), choice.picture_size)
-        try:
-            given = answers.classify(choice, [seen[choice.id, item.key] for item in items])
-        except WorkerError as error:
-            for item in items:
-                slots[choice.id, item.key].error(str(error), icon=":material/error:")
-            continue
-        for item, answer in zip(items, given, strict=True):
-            found[choice.id, item.key] = answer
-            slots[choice.id, item.key].html(panel(choice, item, seen[choice.id, item.key], answer, ""))
-    if method is not None:
-        for item in items:
-            for choice in chosen:
-                key = choice.id, item.key
-                if key in found:
-                    slots[key].html(panel(choice, item, seen[key], found[key],
-                                          _heat(choice, item, crops[item.key], seen[key], found[key], method)))  # fmt: skip
-    return [row for choice in chosen for item in items if (choice.id, item.key) in found
-            for row in _rows(choice, item, found[choice.id, item.key])]  # fmt: skip
-
-
-def _heat(choice: Choice, item: Item, crop: Crop, pixels: np.ndarray, answer: Answer, method: str) -> str:
-    way = (
-        "grad-cam" if choice.spec.data.backbone else method
-    )  # a deep backbone ends in a mean: Grad-CAM is exact, and quick
-    try:
-        heat = answers.explain(choice, pixels, answer.top(1)[0], way)
-    except WorkerError:
-        return ""  # the answer stands without it
-    return pictures.heated(square(item.pixels, crop), heat) if heat.any() else ""
+# --- The answers as a table -------------------------------------------------------------------
 
 
 def _rows(choice: Choice, item: Item, answer: Answer) -> Iterable[dict[str, Any]]:
@@ -125,25 +59,14 @@ def about(chosen: list[Choice]) -> None:
             st.markdown(f"**{models.title(choice)}** · {models.facts(choice)} · {choice.origin}.")
             st.markdown(trust(choice))
             if choice.calibration is None and not choice.shipped:
-                calibrate(choice)
+                jobs.offer("Calibrate it now", "calibrate", choice.id, icon=":material/tune:",
+                           help="Fits one number, and thresholds, on its validation pictures")  # fmt: skip
+            controls.link("confusions", "What it takes for what", {"model": choice.id}, ":material/grid_on:")
         st.markdown(
             "**Covering parts** hides one square of the picture after the other and measures how much of the answer "
             "is lost. **Grad-CAM** shows where the last convolution is active for the answer: exact where the network "
             "ends in a mean over places, as ResNet heads do, and rough where it ends in Flatten and Dense layers."
         )
-
-
-def calibrate(choice: Choice) -> None:
-    """A button that calibrates a run."""
-    if st.button("Calibrate it now", key=f"calibrate-{choice.id}", icon=":material/tune:",
-                 help="Fits one number, and two thresholds, on its validation pictures; takes some seconds"):  # fmt: skip
-        try:
-            with st.spinner("Calibrating on the validation pictures"):
-                answers.calibrate(choice)
-        except WorkerError as error:
-            st.error(str(error), icon=":material/error:")
-        else:
-            st.rerun()
 
 
 def trust(choice: Choice) -> str:
@@ -163,6 +86,9 @@ def trust(choice: Choice) -> str:
                   for name, share in measures["detection"].items()]  # fmt: skip
         if shares:
             parts.append(f"Of pictures from elsewhere it flags {', '.join(shares)}.")
+        if shrunk := measures.get("shrunk"):
+            parts.append(f"It also flags {text.percent(shrunk['share'], 0)} of its own kind of pictures once they are "
+                         f"shrunk to {shrunk['size']} pixels: use a sharp picture.")  # fmt: skip
     return " ".join(parts)
 
 
@@ -237,7 +163,7 @@ def controls_of_the_page() -> tuple[list[Item], list[Choice], str, bool]:
 def page() -> None:
     """Pictures, models, answers."""
     answers.prepare([])
-    st.html(f"<style>{pictures.CSS}</style>")
+    st.html(f"<style>{pictures.CSS}{panels.CSS}</style>")
     st.title("Classify")
     if present.is_on():  # the answers are what the last row came for
         with st.expander("Pictures and models", expanded=not sources.any_chosen()):
@@ -256,11 +182,16 @@ def page() -> None:
         return
     wait = "The classifier is starting; the first answer takes some seconds."
     with contextlib.nullcontext() if answers.worker().ready else st.spinner(wait):
-        rows = classify(chosen, items, crops, slots, None if method == "off" else method)
+        shown = panels.fill(chosen, items, crops, slots, None if method == "off" else method, not present.is_on())
     if not present.is_on():
+        rows = [row for choice in chosen for item in items if (choice.id, item.key) in shown
+                for row in _rows(choice, item, shown[choice.id, item.key].answer)]  # fmt: skip
         if rows:
             st.download_button("Download the answers (CSV)", table(rows), "plumage-answers.csv", "text/csv",
                                icon=":material/download:", on_click="ignore")  # fmt: skip
+        for choice in panels.lacking(chosen):
+            jobs.offer(f"Find the nearest training pictures on {models.backbone(choice)}", "features", choice.id,
+                       icon=":material/search:", help="Computes their features once; takes minutes")  # fmt: skip
         about(chosen)
 
 

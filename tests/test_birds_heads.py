@@ -173,6 +173,71 @@ def test_missing_weights_are_told_in_the_runs_status(birds, monkeypatch):
     assert (status["state"], status["message"]) == ("failed", "The weights are nowhere; get them.")
 
 
+# --- Pictures unlike the training pictures, and pictures alike ------------------------------------
+
+
+@pytest.fixture
+def head(birds, monkeypatch):
+    """A trained head; no data set but its own is here."""
+    monkeypatch.setattr(data, "NAMES", ("birds",))
+    run = rundir.create(spec((16,), **{"fit.learning_rate": 0.1}))
+    fit(run)
+    return run
+
+
+def test_a_head_tells_by_its_features_what_is_unlike(head, birds, monkeypatch):
+    from training import predict, unlike
+    from training.calibration import calibrate
+
+    monkeypatch.setattr(unlike, "DIRECTIONS", 4)  # of 16 channels
+    report = calibrate(head)["unlike"]
+    assert report["false_alarms"] == pytest.approx(1 / 15) and "precision" not in report
+    assert head.file(unlike.FILE).stat().st_size < 2000
+    classifier = predict.load(head)
+    _, flags = classifier.classify(birds.validation_images)
+    assert sum(map(bool, flags)) == 1
+    stripes = np.zeros((4, 40, 40, 3), np.uint8)
+    stripes[:, ::2] = 255
+    assert classifier.classify(stripes)[1] == [unlike.FEATURES] * 4
+
+
+def test_a_missing_file_of_the_subspace_is_a_sentence(head):
+    from training import predict, unlike
+    from training.calibration import calibrate
+
+    calibrate(head)
+    head.file(unlike.FILE).unlink()
+    with pytest.raises(rundir.RunError, match=r"unlike\.npz is missing"):
+        predict.load(head)
+
+
+def test_the_nearest_training_pictures_are_found_once_their_features_are_there(head, birds):
+    from training import predict
+
+    images, labels = pictures(15, 3)
+    neighbours = predict.load(head).neighbours
+    assert neighbours.done() == 60, "the features the head was trained on are those of its backbone"
+    nearest, cosines = neighbours.find(predict.load(head).features(images), 5)
+    assert nearest.shape == (15, 5) and (np.diff(cosines) <= 0).all() and cosines.max() <= 1.0001
+    assert (birds.labels[nearest] == labels[:, None]).mean() > 0.8
+    own, cosine = neighbours.find(predict.load(head).features(birds.images[7:8]), 1)
+    assert own[0, 0] == 7 and cosine[0, 0] == pytest.approx(1, abs=1e-3)
+
+
+def test_the_worker_says_how_far_the_features_are(head, birds, monkeypatch, tmp_path):
+    from training import predict
+
+    fields = {"model": head.id, "count": 1, "most": 5}
+    found, small = predict._nearest(fields, birds.images[7].tobytes())
+    assert found["done"] == found["pictures"] == 60 and found["labels"][0][0] == birds.labels[7]
+    assert len(small) == 5 * predict.THUMBNAIL**2 * 3
+    monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path / "other"))
+    predict._loaded.clear()
+    assert predict._nearest(fields, birds.images[7].tobytes()) == ({"done": 0, "pictures": 60}, b"")
+    predict._model(head.id).neighbours.compute()
+    assert predict._nearest(fields, birds.images[7].tobytes()) == (found, small)
+
+
 # --- Fine-tuning ------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import answers
+from pages.shared import answers, jobs
 from tests.models import make_model
 from training import rundir
 
@@ -49,6 +50,14 @@ def show(**query: str | list[str]) -> AppTest:
     at.run()
     assert not at.exception, at.exception
     return at
+
+
+def wait(command: tuple[str, ...], seconds: float = 200) -> None:
+    """Until a command that was started by a button has ended."""
+    end = time.monotonic() + seconds
+    while jobs.running(*command):
+        assert time.monotonic() < end, jobs.started()[command].line
+        time.sleep(0.1)
 
 
 def html(at: AppTest) -> str:
@@ -156,7 +165,9 @@ def test_a_run_is_calibrated_by_a_click(models):
     make_model(rundir.runs_dir() / "raw", "basenet", 4)
     at = dropped(show(run="raw"), ("a.png", png(5)))
     assert "Not calibrated" in "".join(element.value for element in at.markdown)
-    at.button(key="calibrate-raw").click().run(timeout=200)
+    at.button(key="calibrate-raw").click().run()
+    wait(("calibrate", "raw"))
+    at.run()
     assert not at.exception and not at.error
     report = rundir.find("raw").card()["calibration"]
     assert report["unlike"]["false_alarms"] == pytest.approx(0.05, abs=0.01)

@@ -97,9 +97,6 @@ def test_occlusion_finds_the_pixels_that_a_known_function_looks_at():
     inside = heat[20:28, 4:12].mean()
     assert inside > 0.6 and heat[:16, 16:].max() == 0 and heat.max() == 1
     assert not explain.occlusion(logits, picture, 0, fill).any()
-    scaled = lambda pixels: logits(pixels) / 40  # noqa: E731
-    good = explain.deletion(heat, scaled, picture, 1, fill)
-    assert good < 0.7 * explain.deletion(1 - heat, scaled, picture, 1, fill)
 
 
 def test_the_worker_answers_as_the_model_does(worker):

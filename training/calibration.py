@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BINS = 15
 MOST_OTHERS = 1000  # pictures of each other data set on which detection is measured
+MOST_LARGE = 300  # where each goes through a backbone
+SHRUNK = 32  # pixels
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -90,9 +92,11 @@ def calibrate(run: RunDir, detection: bool = True, pictures: Dataset | None = No
     `pictures` are the run's own, for a caller that has them in memory already.
 
     With `detection`, also measures which share of the other data sets' pictures is flagged,
-    for every set that is present.  Reads no test picture.  Raises `RunError` and `DataError`.
+    for every set that is present, and of large pictures which share is once they are shrunk.
+    Reads no test picture.  Raises `RunError` and `DataError`.
     """
     from training import data, predict
+    from training.pictures import resize
     from training.rundir import RunError
 
     card = run.card()
@@ -103,27 +107,38 @@ def calibrate(run: RunDir, detection: bool = True, pictures: Dataset | None = No
     classifier = predict.load(run)
     logits = classifier.logits(pictures.validation_images)
     report = temperature_report(logits, pictures.validation_labels)
-    measures = unlike.fit(pictures.images, pictures.validation_images, logits)
-    flagged = [bool(flag) for flag in measures.flags(pictures.validation_images, logits)]
-    report["unlike"] = {**measures.to_dict(), "false_alarms": float(np.mean(flagged)), "detection": {}}
+    measured = classifier.fit_unlike(pictures.images, pictures.validation_images, logits)
+
+    def flagged(images: np.ndarray, known: np.ndarray | None = None) -> float:
+        flags = classifier.flags(images, classifier.logits(images) if known is None else known)
+        return float(np.mean([bool(flag) for flag in flags or []]))
+
+    report["unlike"] = {**measured, "false_alarms": flagged(pictures.validation_images, logits), "detection": {}}
     if detection:
+        size = classifier.picture_size
         for name in data.NAMES:
             if name != spec.data.name and data.info(name).available:
-                others = _others(name, classifier.picture_size)
-                flags = measures.flags(others, classifier.logits(others))
-                report["unlike"]["detection"][name] = {
-                    "share": float(np.mean([bool(flag) for flag in flags])),
-                    "pictures": len(others),
-                }
+                others = _others(name, size, spec.data.name)
+                report["unlike"]["detection"][name] = {"share": flagged(others), "pictures": len(others)}
+        if size > 2 * SHRUNK:
+            small = np.stack([resize(resize(image, SHRUNK), size) for image in pictures.validation_images[::3]])
+            report["unlike"]["shrunk"] = {"share": flagged(small), "pictures": len(small), "size": SHRUNK}
     run.write_card({**card, "calibration": report})
     return report
 
 
-def _others(name: str, size: int) -> np.ndarray:
-    """Validation pictures of data set `name` as a network of `size` sees them, uint8 (n, size, size, 3)."""
+def _others(name: str, size: int, own: str) -> np.ndarray:
+    """Validation pictures of data set `name` as a network of `size` sees them, uint8 (n, size, size, 3).
+
+    For a network of birds, without the birds that are in CIFAR-10.
+    """
     from training import data
     from training.pictures import resize, square
 
-    images = data.load(name).validation_images
-    chosen = images[:: max(1, len(images) // MOST_OTHERS)][:MOST_OTHERS]
+    found = data.load(name)
+    images = found.validation_images
+    if own == "birds" and "bird" in found.class_names:
+        images = images[found.validation_labels != found.class_names.index("bird")]
+    most = MOST_LARGE if size > 2 * SHRUNK else MOST_OTHERS
+    chosen = images[:: max(1, len(images) // most)][:most]
     return np.stack([resize(square(np.asarray(image)), size) for image in chosen])

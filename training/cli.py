@@ -312,9 +312,36 @@ def predict(
 
 
 @app.command()
+def calibrate(model: Trained, as_json: Json = False) -> None:
+    """Fit the temperature and the measures of unlike pictures on the validation pictures; the card keeps them."""
+    from training.calibration import calibrate as fit_to_validation
+
+    run = _trained(model)
+    with console.quiet():
+        report = fit_to_validation(run)
+    _answer(as_json, {"model": run.id, "calibration": report}, lambda: console.calibrated(run.id, report))
+
+
+@app.command()
+def features(model: Trained) -> None:
+    """Compute the features of a head's training pictures, once: Classify then shows the nearest ones."""
+    from training import predict as predicting
+    from training.birds.features import lines
+
+    run = _trained(model)
+    if run.spec().data.backbone is None:
+        raise Misuse(f"{run.id} has no backbone: it looks at pixels, not at features.")
+    with console.quiet():
+        predicting.load(run).neighbours.compute(lines("Features", every=64))  # type: ignore[attr-defined]
+
+
+@app.command()
 def export(model: Trained, file: Annotated[Path, typer.Argument(help="The .keras file to write.")]) -> None:
     """Write a float32 .keras file, which plain Keras opens and which takes pixels from 0 to 255."""
     from training import weights
+
+    if file.suffix != ".keras":
+        raise Misuse(f"{file} must end in .keras.")
 
     run = _trained(model)
     with console.quiet():

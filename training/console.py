@@ -94,6 +94,21 @@ def predictions(tree: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def calibrated(name: str, report: dict[str, Any]) -> str:
+    """How far a model's probabilities and its flags of unlike pictures can be trusted."""
+    unlike = report["unlike"]
+    lines = [f"{name}: logits divided by {report['temperature']:.3f}, calibration error {report['ece']['before']:.4f} "
+             f"before and {report['ece']['after']:.4f} after, on {report['pictures']:,} validation pictures",
+             f"flags {unlike['false_alarms']:.3f} of its own validation pictures"]  # fmt: skip
+    lines += [
+        f"flags {share['share']:.3f} of {share['pictures']:,} of {other}"
+        for other, share in unlike["detection"].items()
+    ]
+    if shrunk := unlike.get("shrunk"):
+        lines.append(f"flags {shrunk['share']:.3f} of its own shrunk to {shrunk['size']} pixels")
+    return "\n".join(lines)
+
+
 def shipped(name: str, card: dict[str, Any]) -> str:
     """What a model that ships is worth."""
     figures = card["figures"]

@@ -48,24 +48,6 @@ def occlusion(logits: Logits, pixels: np.ndarray, index: int, fill: np.ndarray) 
     return _scaled(np.maximum(heat / total, 0))
 
 
-def deletion(
-    heat: np.ndarray, logits: Logits, pixels: np.ndarray, index: int, fill: np.ndarray, steps: int = 10
-) -> float:
-    """How fast class `index` loses its probability when the hottest pixels are covered first.
-
-    The mean probability over `steps` covered shares from 0 to 1, as a fraction of the
-    untouched one: the lower, the better the heat map (Petsiuk et al. 2018, arXiv:1806.07421).
-    """
-    order = np.argsort(-heat, axis=None, kind="stable")
-    covered = np.repeat(pixels[None], steps + 1, axis=0)
-    for step, picture in enumerate(covered):
-        picture.reshape(-1, 3)[order[: len(order) * step // steps]] = fill
-    scores = logits(covered)
-    powers = np.exp(scores - scores.max(1, keepdims=True))
-    probabilities = powers[:, index] / powers.sum(1)
-    return float(probabilities.mean() / probabilities[0])
-
-
 def _starts(size: int, window: int, stride: int) -> list[int]:
     starts = list(range(0, size - window + 1, stride))
     return starts if starts[-1] == size - window else [*starts, size - window]

@@ -8,18 +8,21 @@ one more model, with its own picture size and class names, from `training.birds.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from training import calibration, explain
+from training import calibration, explain, unlike
+from training.pictures import resize, square
 from training.rundir import RunDir, RunError, find, models, runs
 from training.spec import RunSpec
 from training.unlike import Unlike
 from training.worker import Handler, Reply
 
+THUMBNAIL = 112  # pixels of a nearest picture
 KEPT_MODELS = 8  # loaded at a time; the one unused for longest goes first
 BATCH = 250
 
@@ -79,23 +82,48 @@ def class_names(card: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name.replace("_", " ") for name in card["data"]["classes"])
 
 
-class Classifier(Protocol):
-    """A loaded model."""
+class Classifier(ABC):
+    """A loaded model: a network whose logits become calibrated probabilities, as the model's card says."""
 
     picture_size: int
 
+    def __init__(self, run: RunDir):
+        report = (run.card() or {}).get("calibration") or {}
+        self.run, self.temperature = run, float(report.get("temperature", 1.0))
+        self.unlike = self._measures(report.get("unlike") or {})
+
+    @abstractmethod
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, classes) for uint8 (n, size, size, 3)."""
+
+    @abstractmethod
+    def explain(self, pixels: np.ndarray, index: int, method: str) -> np.ndarray:
+        """Heat, float32 (size, size), 0 to 1: what in one picture, uint8 (size, size, 3), spoke for class `index`."""
 
     def classify(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str] | None]:
         """Calibrated probabilities (n, classes), and for each picture "" or how it is unlike the training
         pictures (see `training.unlike`); None where the model has no measure of that."""
+        logits = self.logits(pixels)
+        return calibration.softmax(logits, self.temperature), self.flags(pixels, logits)
 
-    def explain(self, pixels: np.ndarray, index: int, method: str) -> np.ndarray:
-        """Heat, float32 (size, size), 0 to 1: what in one picture, uint8 (size, size, 3), spoke for class `index`."""
+    def _measures(self, tree: dict[str, Any]) -> Any:
+        """The measures of the unlike that a card holds; None where it has none."""
+        return Unlike.from_dict(tree) if "precision" in tree else None
+
+    def flags(self, pixels: np.ndarray, logits: np.ndarray) -> list[str] | None:
+        """How each picture is unlike the training pictures."""
+        return self.unlike.flags(pixels, logits) if self.unlike else None
+
+    def fit_unlike(self, train: np.ndarray, validation: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+        """Fit the measures of the unlike to pictures, uint8 (n, size, size, 3), and the validation pictures' logits.
+
+        Gives what the card is to hold of them.
+        """
+        self.unlike = unlike.fit(train, validation, logits)
+        return self.unlike.to_dict()
 
 
-class Network:
+class Network(Classifier):
     """A network that was trained from scratch, as a `Classifier`."""
 
     def __init__(self, run: RunDir):
@@ -103,12 +131,10 @@ class Network:
 
         from training import weights
 
-        spec, card = run.spec(), run.card() or {}
+        super().__init__(run)
+        spec = run.spec()
         model, self.mean, self.std = weights.load_model(run)
         self.picture_size = spec.network.input_shape[0]
-        report = card.get("calibration") or {}
-        self.temperature = float(report.get("temperature", 1.0))
-        self.unlike = Unlike.from_dict(report["unlike"]) if report.get("unlike") else None
         logits = model.get_layer("output").output
         convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1:]
         # Grad-CAM looks at the last convolution after its activation, which stands one or two layers behind it.
@@ -123,11 +149,6 @@ class Network:
             for i in range(0, len(pixels), BATCH)
         ]
         return np.concatenate(parts)
-
-    def classify(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str] | None]:
-        logits = self.logits(pixels)
-        flags = self.unlike.flags(pixels, logits) if self.unlike else None
-        return calibration.softmax(logits, self.temperature), flags
 
     def explain(self, pixels: np.ndarray, index: int, method: str) -> np.ndarray:
         if method == "grad-cam" and self._features is not None:
@@ -149,9 +170,9 @@ def load(run: RunDir) -> Classifier:
     """The model of a finished run or a shipped model; raises `RunError`."""
     if run.spec().data.backbone is None:
         return Network(run)
-    from training.birds import predict as birds
+    from training.birds.predict import BirdNetwork
 
-    return birds.load(run)
+    return BirdNetwork(run)
 
 
 # --- Answering for the worker ------------------------------------------------------------------
@@ -163,7 +184,7 @@ def handlers() -> dict[str, Handler]:
     import tensorflow  # noqa: F401
 
     keras.ops.relu(np.zeros((1, 1), np.float32))  # the first operation starts TensorFlow's threads
-    return {"load": _load, "classify": _classify, "explain": _explain, "calibrate": _calibrate}
+    return {"load": _load, "classify": _classify, "explain": _explain, "nearest": _nearest}
 
 
 _loaded: OrderedDict[tuple[str, float], Classifier] = OrderedDict()
@@ -207,6 +228,21 @@ def _explain(fields: dict[str, Any], data: bytes) -> Reply:
     return {}, heat.astype("<f4").tobytes()
 
 
-def _calibrate(fields: dict[str, Any], data: bytes) -> Reply:
-    calibration.calibrate(find(fields["model"]), detection=False)
-    return {}, b""
+def _nearest(fields: dict[str, Any], data: bytes) -> Reply:
+    """The training pictures nearest to each picture, for a head on a backbone.
+
+    Where their features are not all there yet, no more than {"done", "pictures"}: to compute
+    them takes minutes, and is the command `features`.  Else also "labels" and "cosines", lists
+    for each picture, and the pictures, uint8 (n, most, THUMBNAIL, THUMBNAIL, 3).
+    """
+    classifier = _model(fields["model"])
+    asked = classifier.features(_pixels(fields, data, classifier))  # type: ignore[attr-defined]
+    neighbours = classifier.neighbours  # type: ignore[attr-defined]
+    known = neighbours.pictures
+    reply = {"done": neighbours.done(), "pictures": len(known.images)}
+    if reply["done"] < reply["pictures"]:
+        return reply, b""
+    nearest, cosines = neighbours.find(asked, fields["most"])
+    small = [resize(square(np.asarray(known.images[i])), THUMBNAIL) for i in nearest.ravel()]
+    found = {"labels": known.labels[nearest].tolist(), "cosines": cosines.tolist()}
+    return reply | found, np.stack(small).tobytes()

@@ -1,4 +1,6 @@
-"""Is a picture unlike anything the network was trained on?  Two measures, one false-alarm rate.
+"""Is a picture unlike anything the network was trained on?  Measures with one false-alarm rate.
+
+For a network trained from scratch, two (`Unlike`):
 
 The look: colours, contrasts and textures as a few statistics, and how far they lie from those
 of the training pictures (Mahalanobis distance).  It finds drawings, noise and blank pictures,
@@ -7,17 +9,26 @@ the logits (Liu et al. 2020, arXiv:2010.03759), low where no class stands out.
 
 A picture is flagged where either measure is beyond its threshold.  Both thresholds lie at the
 same quantile of the validation pictures, chosen so that together they flag 5 % of these.
+
+For a head on a backbone, one (`Subspace`): how much of the picture's features lies outside the
+few directions in which those of the training pictures lie (the residual of Wang et al. 2022,
+arXiv:2203.10807, without their logits).  It was chosen among nearest neighbours, class means,
+Mahalanobis distances and residuals by what each finds at 5 % false alarms on validation birds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from training.rundir import RunDir, RunError, read_arrays, write_arrays
+
 FALSE_ALARMS = 0.05
-LOOK, CLASSES = "look", "classes"
+LOOK, CLASSES, FEATURES = "look", "classes", "features"
+DIRECTIONS = 64  # of features
+FILE = "unlike.npz"  # beside the card: a subspace is too large for it
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,57 @@ class Unlike:
         precision[np.triu_indices(len(mean))] = tree["precision"]
         precision += np.triu(precision, 1).T
         return cls(mean, precision, float(tree["max_distance"]), float(tree["min_energy"]))
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """Where the features of training pictures lie, after scaling each to length 1.
+
+    mean: float32 (c,); directions: float32 (c, d), of length 1 and at right angles.
+    """
+
+    mean: np.ndarray
+    directions: np.ndarray
+    max_residual: float
+
+    def flags(self, features: np.ndarray) -> list[str]:
+        """For each picture's features, float (n, c), "" or `FEATURES`."""
+        return [FEATURES if far else "" for far in self.residual(features) > self.max_residual]
+
+    def residual(self, features: np.ndarray) -> np.ndarray:
+        """Squared distance of each picture's features from the subspace, float32 (n,)."""
+        offset = _unit(features) - self.mean
+        return (offset**2).sum(1) - ((offset @ self.directions) ** 2).sum(1)
+
+    def save(self, run: RunDir) -> dict[str, Any]:
+        """Write the file beside the card; what the card says of it."""
+        write_arrays(run.file(FILE), {"mean": self.mean, "directions": self.directions.astype(np.float16)})
+        return {"max_residual": self.max_residual}
+
+    @classmethod
+    def load(cls, run: RunDir, tree: dict[str, Any]) -> Subspace:
+        """What `save` wrote; raises `RunError` where the file is missing or broken."""
+        arrays = read_arrays(run.file(FILE))
+        try:
+            mean, directions = (np.asarray(arrays[name], np.float32) for name in ("mean", "directions"))
+        except KeyError:
+            raise RunError(f"{run.file(FILE)} is broken: calibrate the model again.") from None
+        return cls(mean, directions, float(tree["max_residual"]))
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    features = np.asarray(features, np.float32)
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
+
+
+def fit_subspace(train: np.ndarray, validation: np.ndarray, false_alarms: float = FALSE_ALARMS) -> Subspace:
+    """The subspace of the training pictures' features (n, c), its threshold from those of the validation pictures."""
+    unit = _unit(train)
+    mean = unit.mean(0)
+    _, vectors = np.linalg.eigh(np.cov((unit - mean).T))  # by rising variance
+    directions = vectors[:, ::-1][:, :DIRECTIONS].astype(np.float16).astype(np.float32)  # as they are stored
+    subspace = Subspace(mean, directions, 0.0)
+    return replace(subspace, max_residual=float(np.quantile(subspace.residual(validation), 1 - false_alarms)))
 
 
 def fit(train: np.ndarray, validation: np.ndarray, logits: np.ndarray, false_alarms: float = FALSE_ALARMS) -> Unlike:

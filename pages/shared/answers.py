@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 
-from training.predict import Choice
+from training.predict import THUMBNAIL, Choice
 from training.worker import Worker, WorkerError
 
 
@@ -77,6 +77,51 @@ def _explain(model: str, changed: float, data: bytes, index: int, method: str) -
     return worker().request("explain", data, model=model, count=1, index=index, method=method)[1]
 
 
-def calibrate(choice: Choice) -> None:
-    """Calibrate a run on its validation pictures and store it in its card; some seconds.  Raises `WorkerError`."""
-    worker().request("calibrate", model=choice.id, timeout=300)
+@dataclass(frozen=True)
+class Likeness:
+    """A training picture that looks like the picture asked for: uint8 (side, side, 3), and its label."""
+
+    pixels: np.ndarray
+    label: int
+
+
+class NotYet(Exception):
+    """The features of the training pictures are not all computed: `done` of `pictures` are."""
+
+    def __init__(self, done: int, pictures: int):
+        super().__init__(done, pictures)
+        self.done, self.pictures = done, pictures
+
+
+def nearest(choice: Choice, pictures: list[np.ndarray], most: int = 5) -> list[list[Likeness]]:
+    """For each picture the training pictures most alike to it, for a head on a backbone.
+
+    Raises `WorkerError`, and `NotYet` until their features are computed.
+    """
+    try:
+        found = _nearest(choice.id, choice.changed, len(pictures), np.stack(pictures).tobytes(), most)
+    except NotYet:
+        _lacking.add((choice.id, choice.changed))
+        raise
+    _lacking.discard((choice.id, choice.changed))
+    return found
+
+
+_lacking: set[tuple[str, float]] = set()
+
+
+def lacks_features(choice: Choice) -> bool:
+    """Whether `nearest` was asked and had no features yet."""
+    return (choice.id, choice.changed) in _lacking
+
+
+@st.cache_data(max_entries=200, show_spinner=False)  # keeps no exception
+def _nearest(model: str, changed: float, count: int, data: bytes, most: int) -> list[list[Likeness]]:
+    fields, found = worker().request("nearest", data, model=model, count=count, most=most)
+    if fields["done"] < fields["pictures"]:
+        raise NotYet(fields["done"], fields["pictures"])
+    thumbnails = np.frombuffer(found, np.uint8).reshape(count, most, THUMBNAIL, THUMBNAIL, 3)
+    return [
+        [Likeness(pixels, label) for pixels, label in zip(row, labels, strict=True)]
+        for row, labels in zip(thumbnails, fields["labels"], strict=True)
+    ]

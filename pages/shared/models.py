@@ -59,7 +59,7 @@ def title(choice: Choice) -> str:
     """A model's name for people: with its backbone, and for a run with its time, which tells it from its like."""
     name = choice.spec.name
     if choice.spec.data.backbone:
-        name += f" on {backbones.get(choice.spec.data.backbone).title}"
+        name += f" on {backbone(choice)}"
     elif controls.changes(choice.spec):
         name += ", changed"
     if choice.shipped:
@@ -68,6 +68,11 @@ def title(choice: Choice) -> str:
         return f"{name}, {datetime.fromisoformat(choice.finished).astimezone():%d %b %H:%M}"
     except ValueError:
         return f"{name}, {choice.id}"
+
+
+def backbone(choice: Choice) -> str:
+    """The name of a head's backbone for people."""
+    return backbones.get(choice.spec.data.backbone or "").title
 
 
 def facts(choice: Choice) -> str:

@@ -35,6 +35,11 @@ def fingerprint(*parts: Any) -> str:
     return digest.hexdigest()[:16]
 
 
+def store(pictures: np.ndarray, shape: tuple[int, ...], key: str, mirror: bool = False) -> Path:
+    """The folder in which `extract` keeps these features."""
+    return paths.cache_dir() / "features" / f"{key}-{fingerprint(pictures, mirror, 'float16', shape)}"
+
+
 def extract(pictures: np.ndarray, make: Callable[[], Callable[[Any], Any]], shape: tuple[int, ...], key: str, *,
             mirror: bool = False, batch: int = 32, progress: Progress | None = None) -> np.ndarray:  # fmt: skip
     """Features of uint8 `pictures` (n, height, width, 3), a read-only float16 memory map (n, *shape).
@@ -43,12 +48,12 @@ def extract(pictures: np.ndarray, make: Callable[[], Callable[[Any], Any]], shap
     missing; `key` names it, its weights and preprocessing (the pictures are added here).
     With `mirror` the pictures are flipped left to right.
     """
-    folder = paths.cache_dir() / "features" / f"{key}-{fingerprint(pictures, mirror, 'float16', shape)}"
+    folder = store(pictures, shape, key, mirror)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
-        done = _done(folder)
-        if done < len(pictures):
-            _extract(folder, done, pictures, make(), shape, mirror, batch, progress)
+        there = done(folder)
+        if there < len(pictures):
+            _extract(folder, there, pictures, make(), shape, mirror, batch, progress)
     return np.load(folder / "features.npy", mmap_mode="r")
 
 
@@ -88,11 +93,11 @@ def lines(what: str, every: int = 320) -> Progress:
     return show
 
 
-def _done(folder: Path) -> int:
-    """Pictures already stored for certain."""
+def done(folder: Path) -> int:
+    """Pictures whose features a store already has for certain."""
     try:
-        done = json.loads((folder / "done.json").read_text())
-        return int(done) if (folder / "features.npy").is_file() else 0
+        count = json.loads((folder / "done.json").read_text())
+        return int(count) if (folder / "features.npy").is_file() else 0
     except (OSError, ValueError):
         return 0
 

@@ -13,26 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from training import calibration, explain, weights
-from training.birds import backbones, heads
+from training import explain, predict, weights
+from training.birds import backbones, features, heads
+from training.birds.neighbours import Neighbours
 from training.rundir import RunDir, RunError
-from training.unlike import Unlike
+from training.unlike import Subspace, fit_subspace
 
 BATCH = 32
 KEPT_MAPS = 8  # answers' worth of pictures whose maps are kept
 
 
 class Extractor:
-    """A backbone with its weights: uint8 pictures to float32 maps."""
+    """A backbone with its weights: uint8 pictures to float32 maps.  `key` names the weights."""
 
-    def __init__(self, backbone: backbones.Backbone, model: Any):
+    def __init__(self, backbone: backbones.Backbone, model: Any, key: str):
         import tensorflow as tf
 
-        self.shape = backbone.feature_shape
-        self._forward = tf.function(
-            lambda pixels: model(backbone.preprocess(heads.enlarged(tf.cast(pixels, tf.float32))), training=False),
-            reduce_retracing=True,
-        )
+        self.shape, self.key = backbone.feature_shape, key
+        self.network = lambda pixels: model(backbone.preprocess(heads.enlarged(pixels)), training=False)
+        self._forward = tf.function(lambda pixels: self.network(tf.cast(pixels, tf.float32)), reduce_retracing=True)
         self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
 
     def maps(self, pixels: np.ndarray) -> np.ndarray:
@@ -44,39 +43,44 @@ class Extractor:
                 self._kept.popitem(last=False)
         return self._kept[key]
 
+    def store(self, pictures: np.ndarray, pooled: bool) -> dict[str, Any]:
+        """What names the store of a data set's features."""
+        shape = self.shape[-1:] if pooled else self.shape
+        return {"pictures": pictures, "shape": shape, "key": f"{self.key}-{'pooled' if pooled else 'map'}"}
+
+    def stored(self, pictures: np.ndarray, pooled: bool, progress: features.Progress | None = None) -> np.ndarray:
+        """Features of a data set, uint8 (n, size, size, 3), from the store or computed now; float16, memory-mapped."""
+        import tensorflow as tf
+
+        network = (lambda pixels: tf.reduce_mean(self.network(pixels), (1, 2))) if pooled else self.network
+        return features.extract(make=lambda: network, progress=progress, **self.store(pictures, pooled))
+
 
 @lru_cache(maxsize=3)
 def _frozen(name: str) -> Extractor:
     backbone = backbones.get(name)
-    return Extractor(backbone, backbone.load(backbone.deployed()))
+    file = backbone.deployed()
+    return Extractor(backbone, backbone.load(file), backbone.key(file))
 
 
-class BirdNetwork:
-    """A head and its backbone, as a `training.predict.Classifier`."""
+class BirdNetwork(predict.Classifier):
+    """A head and its backbone."""
 
     def __init__(self, run: RunDir):
         import keras
 
+        super().__init__(run)
         spec, card = run.spec(), run.card() or {}
         model, self._mean, self._std = weights.load_model(run)
         self.picture_size = int(card["picture_size"])
-        report = card.get("calibration") or {}
-        self.temperature = float(report.get("temperature", 1.0))
-        self.unlike = Unlike.from_dict(report["unlike"]) if report.get("unlike") else None
         self._head = keras.Model(model.input, model.get_layer("output").output)
         self._pooled = len(spec.network.input_shape) == 1
-        name = spec.data.backbone or ""
-        self._frozen = name if spec.fit.fine_tune == "off" else ""
-        if spec.fit.fine_tune != "off":  # its own copy of the backbone, in the same file
-            backbone = backbones.get(name)
-            trained = backbone.build()
-            weights.into(trained, weights.load(run.file("weights.npz"))[0])
-            self._extractor = Extractor(backbone, trained)
-        else:
-            try:
-                self._extractor = _frozen(name)
-            except backbones.WeightsError as error:
-                raise RunError(str(error)) from None
+        self._is_frozen = spec.fit.fine_tune == "off"
+        self._extractor = extractor(run)
+        self.neighbours = Neighbours(spec, self._extractor)
+
+    def _head_logits(self, features: Any) -> Any:
+        return self._head((features - self._mean) / self._std, training=False)
 
     def _logits(self, maps: Any) -> Any:
         """Logits of maps, both tensors."""
@@ -84,26 +88,32 @@ class BirdNetwork:
 
         return self._head_logits(tf.reduce_mean(maps, (1, 2)) if self._pooled else maps)
 
-    def _head_logits(self, features: Any) -> Any:
-        return self._head((features - self._mean) / self._std, training=False)
-
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, classes) for uint8 (n, size, size, 3)."""
-        if self._frozen and len(pixels) > BATCH:  # a data set: its features are kept
-            backbone = backbones.get(self._frozen)
-            stored = heads.extract(backbone, pixels, self._pooled, file=backbone.deployed())
+        if len(pixels) > BATCH and (self._is_frozen or self._pooled):  # a data set: its features are kept
+            stored = self._extractor.stored(pixels, self._pooled)
             parts = [self._head_logits(stored[i : i + 512]) for i in range(0, len(pixels), 512)]
-            return np.concatenate([part.numpy() for part in parts])
-        parts = [
-            self._logits(self._extractor.maps(pixels[i : i + BATCH])).numpy() for i in range(0, len(pixels), BATCH)
-        ]
-        return np.concatenate(parts)
+        else:
+            parts = [self._logits(self._extractor.maps(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
+        return np.concatenate([part.numpy() for part in parts])
 
-    def classify(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str] | None]:
-        """Calibrated probabilities, and for each picture "" or how it is unlike the training pictures."""
-        logits = self.logits(pixels)
-        flags = self.unlike.flags(pixels, logits) if self.unlike else None
-        return calibration.softmax(logits, self.temperature), flags
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """The backbone's features, the mean over its map: float (n, channels) for uint8 (n, size, size, 3)."""
+        if len(pixels) > BATCH:
+            return self._extractor.stored(pixels, pooled=True)
+        return self._extractor.maps(pixels).mean((1, 2))
+
+    def flags(self, pixels: np.ndarray, logits: np.ndarray) -> list[str] | None:
+        """How each picture is unlike the training pictures."""
+        return self.unlike.flags(self.features(pixels)) if self.unlike else None
+
+    def fit_unlike(self, train: np.ndarray, validation: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+        """Fit the measure of the unlike to pictures; what the card is to hold of it."""
+        self.unlike = fit_subspace(self.features(train), self.features(validation))
+        return self.unlike.save(self.run)
+
+    def _measures(self, tree: dict[str, Any]) -> Subspace | None:
+        return Subspace.load(self.run, tree) if "max_residual" in tree else None
 
     def explain(self, pixels: np.ndarray, index: int, method: str) -> np.ndarray:
         """Heat, float32 (size, size), 0 to 1, for class `index` of one picture."""
@@ -120,6 +130,16 @@ class BirdNetwork:
         return explain.occlusion(self.logits, pixels, index, fill)
 
 
-def load(run: RunDir) -> BirdNetwork:
-    """The head of a finished run or a shipped model with its backbone; raises `RunError`."""
-    return BirdNetwork(run)
+def extractor(run: RunDir) -> Extractor:
+    """The backbone of a head: the shared frozen one, or, fine-tuned, its own from the head's file.  Raises `RunError`."""
+    spec = run.spec()
+    name = spec.data.backbone or ""
+    try:
+        if spec.fit.fine_tune == "off":
+            return _frozen(name)
+        backbone, file = backbones.get(name), run.file("weights.npz")
+        trained = backbone.build()
+        weights.into(trained, weights.load(file)[0])
+        return Extractor(backbone, trained, f"{name}-{backbones.sha256(file)[:12]}")
+    except backbones.WeightsError as error:
+        raise RunError(str(error)) from None
