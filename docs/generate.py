@@ -78,7 +78,7 @@ def models_table() -> str:
         card = model.card() or {}
         data, figures = card["data"], card["figures"]
         test = f"{figures['test']['accuracy']:.4f}" if figures["test"] else "not taken"
-        weights = sum(file.stat().st_size for file in model.path.glob("*.npz"))
+        weights = model.file("weights.npz").stat().st_size if model.file("weights.npz").is_file() else 0
         lines.append(
             f"| `{model.id}` | {data['title']}: {data['origin']} | {card['parameters']:,} "
             f"| {weights / 1000:,.0f} | {figures['validation']['accuracy']:.4f} | {test} | {figures['epochs']} "

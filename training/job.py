@@ -1,0 +1,59 @@
+"""A command of `python -m training` beside the app, for what takes minutes: its last line while it runs, and how it ended.
+
+It gives way to everything else, and goes on when the app ends.  No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from training.paths import ROOT, cache_dir
+
+
+class Job:
+    """`python -m training ARGUMENTS`, started at once; raises OSError where it cannot be."""
+
+    def __init__(self, *arguments: str):
+        folder = cache_dir() / "jobs"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._log = Path(folder / ("-".join(arguments).replace("/", "_")[:100] + ".log"))
+        here = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "training", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=os.environ | {"PYTHONPATH": here, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
+            )  # fmt: skip
+        with suppress(psutil.Error):
+            low = psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10
+            psutil.Process(self._process.pid).nice(low)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with anything but 0; `line` is then its problem."""
+        return self._process.poll() not in (None, 0)
+
+    @property
+    def line(self) -> str:
+        """The last line that it printed, or nothing."""
+        try:
+            text = self._log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        lines = re.split(r"[\n\r\b]", text)  # a progress bar goes back over its own line
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def end(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.wait()
