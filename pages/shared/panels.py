@@ -21,7 +21,7 @@ Key = tuple[str, str]  # a model's id and a picture's key
 
 CSS = """
 .like {margin-top: .7rem;}
-.like > div {display: grid; grid-template-columns: repeat(5, minmax(0, 1fr)); gap: .35rem; margin-top: .2rem;}
+.like > div {display: grid; grid-template-columns: repeat(auto-fill, minmax(4.4rem, 1fr)); gap: .35rem; margin-top: .2rem;}
 .like figure {margin: 0;}
 .like img {width: 100%; max-width: 5.5rem; aspect-ratio: 1; border-radius: .3rem; display: block;}
 .like figcaption {font-size: .72rem; line-height: 1.15; opacity: .8; margin-top: .15rem; overflow-wrap: anywhere;}

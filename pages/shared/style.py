@@ -26,4 +26,9 @@ MUTED = "#8E9AA6"
 BASE_CSS = """
 .block-container, .stMainBlockContainer {max-width: 1240px; padding-top: 4.5rem; padding-bottom: 3rem;}
 @media (max-width: 640px) {.stMainBlockContainer {padding-left: 1rem; padding-right: 1rem;}}
+[data-testid="stMultiSelect"] [role="group"] {height: auto; max-height: none;}
+[data-testid="stMultiSelectTagsContainer"] {overflow: visible; mask-image: none; -webkit-mask-image: none;}
+[data-testid="stMultiSelectTagsContainer"], [data-testid="stMultiSelectTagsContainer"] > [role="group"] {flex-wrap: wrap; max-width: 100%;}
+[data-testid="stMultiSelectTagsContainer"] [data-tag] {height: auto; max-width: 100%;}
+[data-testid="stMultiSelectTagsContainer"] [data-tag] > span {white-space: normal; overflow-wrap: anywhere; max-width: none;}
 """
