@@ -213,3 +213,15 @@ def test_resnet50_loads_what_keras_downloads(tmp_path, monkeypatch):
     monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path / "empty"))
     with pytest.raises(WeightsError, match="could not be downloaded"):
         backbones.resnet50_source(url)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet50v2", "efficientnet-lite0"])
+def test_preprocessing_is_saved_with_a_model_and_read_by_plain_keras(name, tmp_path):
+    import keras
+
+    backbone = backbones.get(name)
+    pixels = keras.Input((8, 8, 3))
+    keras.Model(pixels, backbone.preprocess(pixels)).save(tmp_path / "m.keras")
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.float32)
+    opened = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
+    assert np.allclose(opened.predict(pictures, verbose=0), backbone.preprocess(pictures), atol=1e-5)

@@ -238,6 +238,18 @@ def test_the_worker_says_how_far_the_features_are(head, birds, monkeypatch, tmp_
     assert predict._nearest(fields, birds.images[7].tobytes()) == (found, small)
 
 
+def test_an_exported_head_without_its_backbone_is_a_sentence(head, monkeypatch, tmp_path):
+    from training import weights
+
+    def missing():
+        raise backbones.WeightsError("The weights are nowhere; get them.")
+
+    broken = backbones.Backbone(**{**vars(small_backbone()), "source": missing})
+    monkeypatch.setitem(backbones._BACKBONES, "efficientnet-lite0", broken)
+    with pytest.raises(rundir.RunError, match=r"cannot be exported without its backbone: The weights are nowhere"):
+        weights.export(head, tmp_path / "m.keras")
+
+
 # --- Fine-tuning ------------------------------------------------------------------------------
 
 
@@ -265,10 +277,26 @@ def test_repaired_fine_tuning_starts_from_a_trained_head_and_changes_the_backbon
     status = fit(run)
     assert status["state"] == "finished", status
     assert not np.array_equal(backbone_kernel(run), original)
-    logits = predict.load(run).logits(birds.validation_images)
+    classifier = predict.load(run)
+    logits = classifier.logits(birds.validation_images)
     right = (logits.argmax(1) == birds.validation_labels).mean()
     assert right == pytest.approx(run.card()["figures"]["validation"]["accuracy"]) and right > 0.6
     assert run.card()["data"]["train"] == 60
+    assert whole(run).predict(enlarged(birds), verbose=0).argmax(1).tolist() == logits.argmax(1).tolist()
+
+
+def whole(run):
+    """The run as plain Keras opens it, backbone and head in one."""
+    import keras
+
+    from training import weights
+
+    weights.export(run, run.file("whole.keras"))
+    return keras.saving.load_model(run.file("whole.keras"), safe_mode=True)
+
+
+def enlarged(birds):
+    return heads.enlarged(birds.validation_images.astype(np.float32)).numpy()
 
 
 def test_fine_tuning_resumes_to_the_same_weights(birds):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -57,6 +59,23 @@ def test_real_birds_get_their_species(name, alone):
     assert (rank < 5).mean() > 0.6 and sum(map(bool, flags)) <= len(flags) // 4
     heat = classifier.explain(images[0], int(probabilities[0].argmax()), "grad-cam")
     assert heat.shape == (224, 224) and heat.max() == 1
+
+
+def test_an_exported_head_is_whole_and_plain_keras_opens_it(alone, tmp_path):
+    """In a process that knows nothing of Plumage: a picture in, the same probabilities out."""
+    from training import predict, weights
+    from training.calibration import softmax
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
+    for name in SHIPPED:
+        if rundir.find(name).spec().network.blocks == ():  # one softmax layer: each backbone once
+            np.save(tmp_path / "pixels.npy", pixels.astype(np.float32))
+            weights.export(rundir.find(name), tmp_path / "m.keras")
+            opened = "import keras, numpy as np; m = keras.saving.load_model('m.keras', safe_mode=True); " \
+                     "np.save('out.npy', m.predict(np.load('pixels.npy'), verbose=0))"  # fmt: skip
+            subprocess.run([sys.executable, "-c", opened], cwd=tmp_path, check=True, capture_output=True)
+            expected = softmax(predict.load(rundir.find(name)).logits(pixels))
+            assert np.abs(np.load(tmp_path / "out.npy") - expected).max() < 1e-4
 
 
 def test_backbones_come_with_their_notice():

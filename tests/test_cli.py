@@ -217,6 +217,14 @@ def test_a_network_from_training_to_prediction(
     assert cli.main(["export", str(place), str(folder / "m.keras")]) == 0 and (folder / "m.keras").is_file()
     assert cli.main(["export", str(place), str(folder / "no" / "m.keras")]) == 1
     assert "cannot be written" in capsys.readouterr().err
+    assert cli.main(["export", str(place), str(folder / "m.h5")]) == 2
+    assert "must end in .keras" in capsys.readouterr().err and not (folder / "m.h5").exists()
+
+    calibrated = answer(capsys, "calibrate", str(place))["calibration"]
+    assert calibrated["temperature"] > 0 and cli.main(["calibrate", str(place)]) == 0
+    assert "of its own validation pictures" in capsys.readouterr().out
+    assert cli.main(["features", str(place)]) == 2
+    assert "has no backbone" in capsys.readouterr().err
 
 
 def test_a_failed_training_is_1_and_a_sentence(

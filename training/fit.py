@@ -331,6 +331,7 @@ class _Fit:
     def finish(self) -> None:
         """Early stopping's best weights back, the files of the finished model, and the card."""
         from training import calibration, card, weights
+        from training import model as networks
 
         run, progress = self.run_dir, self.progress
         assert self.dataset is not None
@@ -339,7 +340,9 @@ class _Fit:
             self.engine.set_weights(read_arrays(best))
         mean, std = self.engine.mean, self.engine.std
         weights.save(run.file("weights.npz"), self.engine.weights(), mean, std)
-        weights.save_keras(run.file("model.keras"), self.spec.network, self.engine.model, mean, std)
+        if self.spec.data.backbone is None:  # a head without its backbone is of no use to others; `export` joins them
+            whole = networks.exportable(self.spec.network, self.engine.model, mean, std)
+            weights.save_keras(run.file("model.keras"), whole)
         if self.left_behind:
             raise Stopped
         run.write_card(card.make(run, self.dataset, self.engine, progress["elapsed"]))

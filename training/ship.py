@@ -7,7 +7,7 @@ import re
 import shutil
 from typing import Any
 
-from training import calibration, data, predict, rundir, weights
+from training import calibration, confusions, data, predict, rundir, unlike, weights
 from training.evaluate import evaluate, figures
 from training.paths import models_dir
 from training.rundir import RunDir, RunError, write_atomic
@@ -18,7 +18,7 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
 
     What ships is what is measured: the compact weights' validation figures replace the run's
     in the card (which keeps those under "compacted"), then they are calibrated, and their
-    test figures are taken, once.  With `card_only`, the full weights are measured and left
+    test figures and confusions are taken, once.  With `card_only`, the full weights are measured and left
     out: `models/NAME/seed-K` holds the card and curves of a further seed.
     """
     card = run.card()
@@ -41,7 +41,8 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
         write_atomic(made.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in epochs))
         _measure(made, card, "float32" if card_only else form)
         if card_only:
-            made.file("weights.npz").unlink()
+            for file in ("weights.npz", unlike.FILE, confusions.FILE):
+                made.file(file).unlink(missing_ok=True)
         target.mkdir(parents=True, exist_ok=True)  # it may hold other seeds
         for file in sorted(made.path.iterdir(), key=lambda file: file.name == "card.json"):
             file.replace(target / file.name)  # the card last: without it, it is no model yet

@@ -18,7 +18,6 @@ from training.rundir import RunDir, RunError, read_arrays, write_arrays
 if TYPE_CHECKING:
     import keras
 
-    from training.spec import Network
 
 Format = Literal["float32", "half", "int8"]
 Weights = dict[str, np.ndarray]
@@ -86,13 +85,11 @@ def load_model(run: RunDir) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     return model, mean, std
 
 
-def save_keras(path: Path, network: Network, model: keras.Model, mean: np.ndarray, std: np.ndarray) -> None:
-    """A `.keras` file that plain Keras opens; it takes float32 pixels from 0 to 255."""
-    from training import model as networks
-
+def save_keras(path: Path, model: keras.Model) -> None:
+    """Write `model`, as `networks.exportable` makes it, as a `.keras` file in one step; raises `RunError`."""
     temporary = path.with_name(f".{path.stem}.partial.keras")
     try:
-        networks.exportable(network, model, mean, std).save(temporary)
+        model.save(temporary)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -100,8 +97,18 @@ def save_keras(path: Path, network: Network, model: keras.Model, mean: np.ndarra
 
 
 def export(run: RunDir, path: Path) -> None:
-    """Write a finished run or shipped model as a float32 `.keras` file; raises `RunError`."""
-    if path.suffix != ".keras":
-        raise RunError(f"{path} must end in .keras.")
+    """Write a finished run or shipped model as a float32 file that plain Keras opens, its name ending in .keras.
+
+    It takes pixels from 0 to 255 and gives probabilities; a head comes with its backbone.
+    Raises `RunError`, also where the backbone's weights are missing.
+    """
+    from training import model as networks
+
+    spec = run.spec()
     model, mean, std = load_model(run)
-    save_keras(path, run.spec().network, model, mean, std)
+    whole = networks.exportable(spec.network, model, mean, std)
+    if spec.data.backbone:
+        from training.birds.predict import behind_backbone
+
+        whole = behind_backbone(run, whole)
+    save_keras(path, whole)

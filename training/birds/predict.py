@@ -133,13 +133,39 @@ class BirdNetwork(predict.Classifier):
 def extractor(run: RunDir) -> Extractor:
     """The backbone of a head: the shared frozen one, or, fine-tuned, its own from the head's file.  Raises `RunError`."""
     spec = run.spec()
-    name = spec.data.backbone or ""
     try:
         if spec.fit.fine_tune == "off":
-            return _frozen(name)
-        backbone, file = backbones.get(name), run.file("weights.npz")
-        trained = backbone.build()
-        weights.into(trained, weights.load(file)[0])
-        return Extractor(backbone, trained, f"{name}-{backbones.sha256(file)[:12]}")
+            return _frozen(spec.data.backbone or "")
+        file = run.file("weights.npz")
+        return Extractor(*_backbone(run), f"{spec.data.backbone}-{backbones.sha256(file)[:12]}")
     except backbones.WeightsError as error:
         raise RunError(str(error)) from None
+
+
+def _backbone(run: RunDir) -> tuple[backbones.Backbone, Any]:
+    """A head's backbone and a model of it with its weights; raises `WeightsError`."""
+    spec = run.spec()
+    backbone = backbones.get(spec.data.backbone or "")
+    if spec.fit.fine_tune == "off":
+        return backbone, backbone.load(backbone.deployed())
+    trained = backbone.build()
+    weights.into(trained, weights.load(run.file("weights.npz"))[0])
+    return backbone, trained
+
+
+def behind_backbone(run: RunDir, head: Any) -> Any:
+    """One Keras model from pictures, float32 (n, 224, 224, 3), 0 to 255, to what `head` makes of their features.
+
+    Raises `RunError` where the backbone's weights are missing.
+    """
+    import keras
+
+    try:
+        backbone, model = _backbone(run)
+    except backbones.WeightsError as error:
+        raise RunError(f"{run.id} cannot be exported without its backbone: {error}") from None
+    pixels = keras.Input((backbones.SIZE, backbones.SIZE, 3), name="pixels")
+    maps = model(backbone.preprocess(pixels))
+    if len(head.input_shape) == 2:
+        maps = keras.layers.GlobalAveragePooling2D(name="pooled")(maps)
+    return keras.Model(pixels, head(maps), name="network")
