@@ -142,9 +142,8 @@ def no_model(choices_empty: bool) -> None:
         controls.link("train", "Train a first network", icon=":material/play_circle:")
 
 
-def controls_of_the_page() -> tuple[list[Item], list[Choice], str, bool]:
-    """Pictures, models, the way of explaining, and whether there is any model."""
-    choices = predict.choices()
+def controls_of_the_page(choices: list[Choice]) -> tuple[list[Item], list[Choice], str]:
+    """Pictures, models, and the way of explaining."""
     left, right = st.columns(2, gap="medium")
     with left:
         items = sources.uploads()
@@ -157,7 +156,7 @@ def controls_of_the_page() -> tuple[list[Item], list[Choice], str, bool]:
                 "What spoke for the answer", [*METHODS, "off"], default=method, key="method", required=True,
                 format_func=lambda name: METHODS.get(name, "Off"),
             )  # fmt: skip
-    return (items + sources.samples())[: sources.MOST], chosen, method, bool(choices)
+    return (items + sources.samples())[: sources.MOST], chosen, method
 
 
 def page() -> None:
@@ -165,17 +164,19 @@ def page() -> None:
     answers.prepare([])
     st.html(f"<style>{pictures.CSS}{panels.CSS}</style>")
     st.title("Classify")
+    choices = predict.choices()
     if present.is_on():  # the answers are what the last row came for
         with st.expander("Pictures and models", expanded=not sources.any_chosen()):
-            items, chosen, method, any_model = controls_of_the_page()
+            items, chosen, method = controls_of_the_page(choices)
     else:
-        items, chosen, method, any_model = controls_of_the_page()
+        items, chosen, method = controls_of_the_page(choices)
     if not chosen:
-        no_model(not any_model)
+        no_model(not choices)
     if not items:
         st.markdown("Drop in a picture, or click a sample.")
         if chosen and not present.is_on():
             about(chosen)
+            models.offer_resnet50(choices)
         return
     crops, slots = layout(items, chosen)
     if not chosen:
@@ -193,6 +194,7 @@ def page() -> None:
             jobs.offer(f"Find the nearest training pictures on {models.backbone(choice)}", "features", choice.id,
                        icon=":material/search:", help="Computes their features once; takes minutes")  # fmt: skip
         about(chosen)
+        models.offer_resnet50(choices)
 
 
 page()

@@ -225,3 +225,11 @@ def test_preprocessing_is_saved_with_a_model_and_read_by_plain_keras(name, tmp_p
     pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype(np.float32)
     opened = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
     assert np.allclose(opened.predict(pictures, verbose=0), backbone.preprocess(pictures), atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", [RESNET50, RESNET50V2, LITE0], ids=lambda backbone: backbone.name)
+def test_multiply_adds_are_those_of_the_network(backbone):
+    from training.birds import everything
+
+    assert backbone.macs == everything.macs(backbone.build())
+    assert everything.expected(backbone) > 60

@@ -358,6 +358,20 @@ def test_one_command_trains_what_is_chosen_says_how_long_and_goes_on(birds, monk
     assert len(again) == 1, "everything is finished: nothing is trained twice"
 
 
+def test_the_queue_takes_what_is_not_finished(birds, monkeypatch):
+    from training import launcher
+    from training.birds import everything
+
+    monkeypatch.setattr(launcher, "spawn", lambda: None)
+    backbone = backbones.get("efficientnet-lite0")
+    monkeypatch.setattr(everything, "adapted", lambda name, backbone: spec((16,), name))
+    assert not everything.active(backbone)
+    said = []
+    assert everything.run(backbone.name, ["birds-fc-basic", "birds-fc"], said.append, queue=True)
+    assert [run.id for run in launcher.queue()] == ["birds-fc-basic-efficientnet-lite0", "birds-fc-efficientnet-lite0"]
+    assert said[-1].startswith("2 trainings are in the queue") and everything.active(backbone)
+
+
 def test_other_backbones_change_the_input_alone():
     from training.birds import everything
 

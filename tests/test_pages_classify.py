@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -173,6 +174,38 @@ def test_a_run_is_calibrated_by_a_click(models):
     assert report["unlike"]["false_alarms"] == pytest.approx(0.05, abs=0.01)
     assert f"divided by {report['temperature']:.2f}" in "".join(element.value for element in at.markdown)
     assert "Not calibrated" not in "".join(element.value for element in at.markdown)
+
+
+def test_resnet50_is_offered_with_its_time_and_its_missing_weights_are_a_sentence(models, monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket\n\ndef nothing(*_, **__):\n    raise OSError('no network')\n\nsocket.getaddrinfo = nothing\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path / "cache"))
+    at = show()
+    words = "\n".join(element.value for element in at.markdown)
+    assert re.search(r"about \d+ (h|d) .*on this machine", words)
+    command = ("birds", "--backbone", "resnet50", "--queue")
+    at.button(key="-".join(command)).click().run()
+    wait(command)
+    at.run()
+    jobs.started().pop(command)
+    assert re.search("The ImageNet weights of ResNet50 could not be downloaded .*no network", at.error[0].value)
+    assert not [run for run in rundir.runs() if "resnet50" in run.id]
+
+
+def test_a_head_that_is_trained_already_is_not_offered(models, monkeypatch):
+    from training.birds import everything
+    from training.birds.backbones import RESNET50
+
+    key = "birds---backbone-resnet50---queue"
+    run = rundir.create(everything.adapted("birds-fc", RESNET50), rundir.runs_dir() / "birds-fc-resnet50", queued=True)
+    monkeypatch.setattr("training.launcher.spawn", lambda: None)
+    at = show()
+    assert "being trained" in "".join(element.value for element in at.markdown)
+    assert key not in [button.key for button in at.button]
+    run.write_status(state="stopped")
+    assert key in [button.key for button in show().button]
 
 
 def test_present_mode_keeps_the_answers_and_leaves_the_rest_out(models):

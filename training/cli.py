@@ -243,14 +243,19 @@ def runs(as_json: Json = False) -> None:
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id or directory.")]
 
 
+def _done(run: str, act: Callable[[RunDir], object], now: str = "") -> None:
+    """Do `act` to the run and say how it stands."""
+    found = _trained(run)
+    act(found)
+    print(f"{found.id}: {now or found.status()['state']}")
+
+
 @app.command()
 def stop(run: Run) -> None:
     """Stop a run, or take it out of the queue; its checkpoint is kept."""
     from training import launcher
 
-    found = _trained(run)
-    launcher.stop(found)
-    print(f"{found.id}: {found.status()['state']}")
+    _done(run, launcher.stop)
 
 
 @app.command()
@@ -258,9 +263,7 @@ def resume(run: Run) -> None:
     """Go on with a stopped or failed run, in the background; it queues if another is running."""
     from training import launcher
 
-    found = _trained(run)
-    launcher.resume(found)
-    print(f"{found.id}: {found.status()['state']}")
+    _done(run, launcher.resume)
 
 
 @app.command()
@@ -268,9 +271,7 @@ def delete(run: Run) -> None:
     """Delete a run for good."""
     from training import launcher
 
-    found = _trained(run)
-    launcher.delete(found)
-    print(f"{found.id}: deleted")
+    _done(run, launcher.delete, "deleted")
 
 
 # --- Trained networks --------------------------------------------------------------------------
@@ -397,6 +398,21 @@ def data_fetch(
     _answer(as_json, info, lambda: f"{info['title']}: {info['where']}")
 
 
+@data_app.command("duplicates")
+def data_duplicates(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="cifar100-25 or cifar10.")], as_json: Json = False
+) -> None:
+    """Look for test pictures that are nearly a training picture, and store which, so that `evaluate` can leave them out."""
+    from dataclasses import asdict
+
+    from training.data import duplicates
+
+    _known(name)
+    found = duplicates.find(name, console.counted("Test pictures compared"))
+    path = duplicates.write(found)
+    _answer(as_json, asdict(found), lambda: console.duplicates(found, path))
+
+
 # --- The whole table ---------------------------------------------------------------------------
 
 
@@ -416,6 +432,9 @@ def all_(
 def birds(
     backbone: Annotated[str, typer.Option(help="resnet50, resnet50v2 or efficientnet-lite0.")] = "resnet50",
     only: Annotated[list[str] | None, typer.Option(help="Only this system; may be repeated.")] = None,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Leave the trainings to the queue, in the background.")
+    ] = False,
 ) -> None:
     """Train the report's bird systems on a backbone; killed or stopped, the same command goes on."""
     from training.birds import everything
@@ -425,7 +444,7 @@ def birds(
     if unknown := [name for name in only or [] if name not in known]:
         raise SpecError(f"There is no bird system {unknown[0]!r}; there are {', '.join(known)}.")
     try:
-        done = everything.run(backbone, only or known, lambda text: print(text, flush=True))
+        done = everything.run(backbone, only or known, lambda text: print(text, flush=True), queue)
     except WeightsError as error:
         raise RunError(str(error)) from None
     if not done:

@@ -69,6 +69,12 @@ def step_seconds(spec: RunSpec) -> float:
     return estimate(spec).step_seconds
 
 
+def forward_seconds(macs: int) -> float:
+    """Seconds of a forward pass for one picture through a network of `macs` multiply-adds on this machine."""
+    rate = machine()
+    return ARITHMETIC * 2 * macs / rate.flops / max(1.0, PARALLEL * rate.cores)
+
+
 def steps_per_epoch(spec: RunSpec, pictures: int = PICTURES) -> int:
     """Steps that cover the pictures, or the report's literal formula: a fifth of them."""
     if spec.fit.epoch_length == "test set":

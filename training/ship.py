@@ -41,8 +41,8 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
         write_atomic(made.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in epochs))
         _measure(made, card, "float32" if card_only else form)
         if card_only:
-            for file in ("weights.npz", unlike.FILE, confusions.FILE):
-                made.file(file).unlink(missing_ok=True)
+            for part in ("weights.npz", unlike.FILE, confusions.FILE):
+                made.file(part).unlink(missing_ok=True)
         target.mkdir(parents=True, exist_ok=True)  # it may hold other seeds
         for file in sorted(made.path.iterdir(), key=lambda file: file.name == "card.json"):
             file.replace(target / file.name)  # the card last: without it, it is no model yet

