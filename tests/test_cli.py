@@ -247,3 +247,33 @@ def test_the_command_itself(folder: Path) -> None:
     piped = subprocess.run(["sh", "-c", f"{sys.executable} -m training list --json | head -1"], cwd=ROOT, env=environment,
                            capture_output=True, text=True)  # fmt: skip
     assert piped.stdout.strip() == "{" and piped.stderr == ""
+
+
+def test_duplicates_are_looked_for_and_left_out_by_evaluate(
+    pictures: None, capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.data import duplicates
+    from training.data.duplicates import NearDuplicates, Pair
+
+    assert cli.main(["data", "duplicates", "drawn"]) == 1  # pictures of 8x8 here
+    assert "another size" in capsys.readouterr().err
+    monkeypatch.setattr(duplicates, "FOLDER", folder)
+    spec, place = folder / "small.json", folder / "run"
+    spec.write_text(small.spec(fit__epochs=1).to_json())
+    assert cli.main(["fit", str(spec), "--run-dir", str(place)]) == 0
+    capsys.readouterr()
+    first = answer(capsys, "evaluate", str(place))["test"]
+    assert "without_near_duplicates" not in first
+    images, labels = data.load_test("drawn")
+    found = NearDuplicates("drawn", "made", "0" * 64, duplicates.checksum(images, labels), 0.5, 60, tuple(
+        Pair(index, 0, False, 0.9, True) for index in range(20)))  # fmt: skip
+    monkeypatch.setattr(duplicates, "find", lambda name, progress: found)
+    assert cli.main(["data", "duplicates", "drawn"]) == 0
+    assert "20 of 60 test pictures of drawn (33.3 %)" in capsys.readouterr().out
+    rest = answer(capsys, "evaluate", str(place))["test"]["without_near_duplicates"]
+    assert rest["pictures"] == 40
+    card = json.loads((place / "card.json").read_text())["figures"]["test"]
+    assert card["without_near_duplicates"] == rest and {key: card[key] for key in first} == first
+    assert cli.main(["evaluate", str(place)]) == 0
+    text = capsys.readouterr().out
+    assert "(as in its card)" in text and "without the 20 that have a near-duplicate" in text

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-LOG_SECONDS = 10.0  # between two lines of a download's progress where there is no terminal
+if TYPE_CHECKING:
+    from training.data.duplicates import NearDuplicates
+
+LOG_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
 
 def problem(what: object, code: int) -> int:
@@ -79,10 +82,23 @@ def tested(found: dict[str, Any]) -> str:
     test, card = found["test"], found["card"]
     text = f"{found['run']} on {test['pictures']:,} test pictures of {found['data']}: " \
            f"accuracy {test['accuracy']:.4f}, loss {test['loss']:.4f}"  # fmt: skip
-    if card is None:
-        return text
-    same = all(card[name] == test[name] for name in ("loss", "accuracy"))
-    return text + (" (as in its card)" if same else f" (its card: {card['accuracy']:.4f}, {card['loss']:.4f})")
+    if card is not None:
+        same = all(card[name] == test[name] for name in ("loss", "accuracy"))
+        text += " (as in its card)" if same else f" (its card: {card['accuracy']:.4f}, {card['loss']:.4f})"
+    if rest := test.get("without_near_duplicates"):
+        text += f"\nwithout the {test['pictures'] - rest['pictures']:,} that have a near-duplicate among the training " \
+                f"pictures: accuracy {rest['accuracy']:.4f}, loss {rest['loss']:.4f}"  # fmt: skip
+    return text
+
+
+def duplicates(found: NearDuplicates, path: Path) -> str:
+    """How many test pictures have a near-duplicate, and of which kinds."""
+    pairs, share = found.pairs, len(found.pairs) / found.pictures
+    mirrored, other = sum(pair.mirrored for pair in pairs), sum(not pair.same_class for pair in pairs)
+    return (
+        f"{len(pairs):,} of {found.pictures:,} test pictures of {found.data} ({100 * share:.1f} %) are nearly a training "
+        f"picture: {mirrored} of these by its mirror image, {other} by one of another class.\n{path}"
+    )
 
 
 def predictions(tree: dict[str, Any]) -> str:
@@ -116,6 +132,21 @@ def shipped(name: str, card: dict[str, Any]) -> str:
         f"models/{name}: {card['weights']} weights, validation accuracy {figures['validation']['accuracy']:.4f}, "
         f"test accuracy {figures['test']['accuracy']:.4f}"
     )
+
+
+def counted(what: str) -> Callable[[int, int], None]:
+    """A progress that says "what: 300 of 2,500" on stderr: in one line on a terminal, now and then in a log."""
+    terminal, shown = sys.stderr.isatty(), time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        if done < total and time.monotonic() - shown < (0.2 if terminal else LOG_SECONDS):
+            return
+        shown = time.monotonic()
+        end = "\n" if done == total or not terminal else ""
+        print(f"{chr(13) if terminal else ''}{what}: {done:,} of {total:,}", end=end, file=sys.stderr, flush=True)
+
+    return show
 
 
 class FitProgress:

@@ -1,7 +1,7 @@
 """Test figures: taken once, on request, after everything was chosen on validation pictures.
 
 This module alone calls `training.data.load_test` for a run (`training.drawn_study` does for its own, of drawn
-pictures, which choose nothing).  The figures of a run's own data set are
+pictures, which choose nothing, and `training.data.duplicates` compares pictures).  The figures of a run's own data set are
 kept in its card, and which classes it takes for which beside it; asked again, they are
 computed again and compared with the card's.
 """
@@ -38,11 +38,14 @@ def evaluate(run: RunDir, data: str | None = None) -> dict[str, Any]:
     """The test figures of a finished run or shipped model, on its own data set or on `data`.
 
     Returns {"run", "data", "test": {"loss", "accuracy", "pictures"}, "card": the figures that
-    the card held before, or None}.  Only the first figures on the run's own data set are
-    stored, and the first count of its confusions.  Raises `RunError` and `training.data.DataError`.
+    the card held before, or None}.  Where near-duplicates of training pictures are known among
+    the test pictures, "test" has the figures "without_near_duplicates", too.  Only the first
+    figures on the run's own data set are stored, and the first count of its confusions; a card
+    of before gets what it lacks where the other figures come out as they were.
+    Raises `RunError` and `training.data.DataError`.
     """
     from training import predict
-    from training.data import class_names, load_test
+    from training.data import class_names, duplicates, load_test
 
     card = _card(run)
     own = card["data"]["name"]
@@ -60,13 +63,18 @@ def evaluate(run: RunDir, data: str | None = None) -> dict[str, Any]:
         )
     logits = classifier.logits(images)
     taken = figures(logits, labels)
+    keep = duplicates.kept(name, card["data"].get("sha256", ""), images, labels) if name == own else None
+    if keep is not None:
+        taken["without_near_duplicates"] = figures(logits[keep], labels[keep])
     if name == own and confusions.read(run) is None:
         names = predict.class_names(card)
         confusions.write(run, confusions.Confusions.of(name, names, logits, labels))
     stored = card["figures"].get("test")
-    if stored is None and name == own:
+    new = {key: value for key, value in taken.items() if key not in (stored or {})}
+    if name == own and new and all(stored[key] == taken[key] for key in taken if stored and key in stored):
         card = _card(run)  # read again: something else may have been noted in it meanwhile
-        card["figures"]["test"] = taken | {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        card["figures"]["test"] = when | (stored or {}) | new
         run.write_card(card)
     return {"run": run.id, "data": name, "test": taken, "card": stored if name == own else None}
 

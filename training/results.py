@@ -65,6 +65,7 @@ class Row:
     report_epochs: int | None
     loss: Figure | None
     accuracy: Figure | None
+    without_near_duplicates: Figure | None  # accuracy on the test pictures that no training picture resembles
     seeds: tuple[int, ...]
     epochs: Figure | None
     minutes: Figure | None
@@ -137,6 +138,9 @@ def rows(directory: Path | None = None) -> list[Row]:
                 report_epochs=entry.report.epochs,
                 loss=Figure.of([test["loss"] for test in tests]),
                 accuracy=Figure.of([test["accuracy"] for test in tests]),
+                without_near_duplicates=Figure.of(
+                    [rest["accuracy"] for test in tests if (rest := test.get("without_near_duplicates"))]
+                ),
                 seeds=tuple(card["spec"]["fit"]["seed"] for card in found),
                 epochs=Figure.of([card["figures"]["epochs"] for card in found]),
                 minutes=Figure.of([card["wall_seconds"] / 60 for card in found]),
@@ -155,7 +159,8 @@ def to_json(table: list[Row]) -> dict[str, Any]:
 
 
 _COLUMNS = (
-    "variant", "report loss", "report accuracy", "test loss", "test accuracy", "seeds", "epochs", "minutes",
+    "variant", "report loss", "report accuracy", "test loss", "test accuracy",
+    "without near-duplicates", "seeds", "epochs", "minutes",
     "parameters", "M multiply-adds", "effect on parent, points",
 )  # fmt: skip
 
@@ -171,6 +176,7 @@ def to_markdown(table: list[Row]) -> str:
             blank if row.report_accuracy is None else f"{row.report_accuracy:.4f}",
             str(row.loss) if row.loss else "not trained yet",
             str(row.accuracy) if row.accuracy else blank,
+            f"{row.without_near_duplicates.mean:.4f}" if row.without_near_duplicates else blank,
             str(len(row.seeds)) if row.seeds else blank,
             f"{row.epochs.mean:.0f}" if row.epochs else blank,
             f"{row.minutes.mean:.1f}" if row.minutes else blank,

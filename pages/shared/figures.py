@@ -90,7 +90,11 @@ def step(entry: catalogue.Variant) -> str:
 def ours(entry: catalogue.Variant) -> str:
     """The test accuracy of the models of this entry that are stored here."""
     row = next(row for row in results.rows() if row.name == entry.name)
-    return f"This program: **{row.accuracy}** on {row.data}." if row.accuracy else ""
+    if not row.accuracy:
+        return ""
+    rest = row.without_near_duplicates
+    without = f"; {rest.mean:.4f} without the test pictures that resemble a training picture" if rest else ""
+    return f"This program: **{row.accuracy}** on {row.data}{without}."
 
 
 def report(entry: catalogue.Variant) -> str:

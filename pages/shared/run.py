@@ -190,6 +190,11 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
                      "One standard error: what the choice of the test pictures alone does to the figure"),
         figures.Card("Test loss", f"{measured['loss']:.4f}"),
     ]  # fmt: skip
+    if rest := measured.get("without_near_duplicates"):
+        cards.append(figures.Card(
+            "Without near-duplicates", text.percent(rest["accuracy"]), f"on {rest['pictures']:,} pictures",
+            "Accuracy without the test pictures of which nearly the same one is among the training pictures",
+        ))  # fmt: skip
     if entry is None or entry.report.accuracy is None:
         figures.show(cards)
         st.caption(f"The report gives no figures for {spec.name}.")
