@@ -139,6 +139,24 @@ def test_a_pooled_head_is_fitted_stored_and_answers(birds):
     assert evaluate(run)["test"]["accuracy"] == pytest.approx((probabilities.argmax(1) == labels).mean())
 
 
+def test_a_picture_goes_through_the_backbone_once(birds):
+    run = rundir.create(spec((16,)))
+    fit(run)
+    extractor = answers.extractor(run)
+    asked, forward = [], extractor._forward
+    extractor._forward = lambda pixels: asked.append(len(pixels)) or forward(pixels)
+    images, _ = pictures(5, 3)
+    maps = extractor.maps(images[:3])
+    assert np.allclose(extractor.maps(images[1:])[:2], maps[1:]) and np.array_equal(
+        extractor.maps(images[:1]), maps[:1]
+    )
+    assert asked == [3, 2]
+    many, _ = pictures(90, 4)
+    for start in range(0, 90, answers.BATCH):
+        extractor.maps(many[start : start + answers.BATCH])
+    assert len(extractor._kept) == answers.KEPT_MAPS
+
+
 def test_grad_cam_shows_where_a_head_on_the_map_looked(birds):
     from training import predict
 

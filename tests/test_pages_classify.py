@@ -141,7 +141,8 @@ def test_a_run_that_has_not_finished_is_said(models):
 
     run = rundir.create(catalogue.variant("basenet").spec)
     at = show(run=run.id)
-    assert at.warning[0].value == f"{run.id} is {run.status()['state']}: it can classify when it has finished."
+    assert at.warning[0].value.startswith(f"{run.id} is {run.status()['state']}: it can classify when it has finished")
+    assert any("not in the list: a run answers when it has finished" in element.value for element in at.caption)
 
 
 def test_a_picture_unlike_the_training_pictures_is_flagged(models, monkeypatch):

@@ -28,6 +28,9 @@ def pick(choices: list[Choice]) -> list[Choice]:
         "Models, side by side", list(by_id), default=start[:MOST], max_selections=MOST, key="models",
         format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
     )  # fmt: skip
+    if waiting := sum(run.status()["state"] not in ("finished", "failed") for run in rundir.runs()):
+        st.caption(f"{text.plural(waiting, 'run')} not in the list: a run answers when it has finished; "
+                   "one that was stopped can go on, on Train.")  # fmt: skip
     others = {key: st.query_params.get_all(key) for key in st.query_params if key not in ("model", "run")}
     named = {"model": [n for n in chosen if by_id[n].shipped], "run": [n for n in chosen if not by_id[n].shipped]}
     wanted = {**others, **{key: names for key, names in named.items() if names}} if chosen != _best(choices) else others
@@ -53,7 +56,7 @@ def _why_not(name: str) -> str:
         return f"The address asks for the model {name[:80]!r}, which is not here."
     if state == "finished":
         return f"{name} has no weights on this machine: train it again to classify with it."
-    return f"{name} is {state}: it can classify when it has finished."
+    return f"{name} is {state}: it can classify when it has finished, since its weights are chosen and calibrated then."
 
 
 def title(choice: Choice) -> str:

@@ -127,18 +127,19 @@ def _like(choice: Choice, seen: list[np.ndarray]) -> list[str]:
     if not seen:
         return []
     if choice.data not in data.NAMES or not data.info(choice.data).available:
-        return [_line("The nearest training pictures stand here where the data set is on this machine.")] * len(seen)
+        return _once("The nearest training pictures stand here where the data set is on this machine.", len(seen))
     try:
         return [_row(choice, likenesses) for likenesses in answers.nearest(choice, seen)]
     except NotYet as state:
         text = f"The nearest training pictures need features: {state.done:,} of {state.pictures:,} are computed."
-        return [_line(text)] * len(seen)
+        return _once(text, len(seen))
     except WorkerError as error:
-        return [_line(str(error))] * len(seen)
+        return _once(str(error), len(seen))
 
 
-def _line(text: str) -> str:
-    return f'<div class="like note">{escape(text)}</div>'
+def _once(text: str, count: int) -> list[str]:
+    """A line in the first of `count` panels."""
+    return [f'<div class="like note">{escape(text)}</div>', *[""] * (count - 1)]
 
 
 def _row(choice: Choice, likenesses: list[Likeness]) -> str:

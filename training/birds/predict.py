@@ -1,7 +1,7 @@
 """A head on its backbone as a classifier: what `training.predict` asks of a model.
 
-The backbone's map of the last pictures is kept, so that several heads compared on one
-picture cost one pass through the backbone.
+The backbone's maps of the last pictures are kept, so that several heads compared on a
+picture, and what spoke for their answers, cost one pass through the backbone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from training.rundir import RunDir, RunError
 from training.unlike import Subspace, fit_subspace
 
 BATCH = 32
-KEPT_MAPS = 8  # answers' worth of pictures whose maps are kept
+KEPT_MAPS = 2 * BATCH  # pictures whose maps are kept
 
 
 class Extractor:
@@ -36,12 +36,14 @@ class Extractor:
 
     def maps(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, rows, columns, channels) of uint8 (n, size, size, 3), at most `BATCH` pictures."""
-        key = hashlib.sha256(np.ascontiguousarray(pixels).data).digest()
-        if key not in self._kept:
-            self._kept[key] = self._forward(pixels).numpy()
-            while len(self._kept) > KEPT_MAPS:
-                self._kept.popitem(last=False)
-        return self._kept[key]
+        keys = [hashlib.sha256(np.ascontiguousarray(picture).data).digest() for picture in pixels]
+        if new := [place for place, key in enumerate(keys) if key not in self._kept]:
+            for place, found in zip(new, self._forward(pixels[new]).numpy(), strict=True):
+                self._kept[keys[place]] = found
+        maps = np.stack([self._kept[key] for key in keys])
+        while len(self._kept) > KEPT_MAPS:
+            self._kept.popitem(last=False)
+        return maps
 
     def store(self, pictures: np.ndarray, pooled: bool) -> dict[str, Any]:
         """What names the store of a data set's features."""
