@@ -104,7 +104,7 @@ st.title("What does an architectural choice really do?")
 lead()
 infos, models = data.status(), rundir.models()
 next_clicks([info for info in infos if info.available], len(models))
-steps = [row for row in results.rows() if catalogue.variant(row.name).toggle != "epoch_length"]  # readings, no steps
+steps = [row for row in results.rows() if not catalogue.variant(row.name).aside]
 st.markdown(ladder.draw(steps, large=present.is_on()), unsafe_allow_html=True)
 if present.is_on():
     controls.link("home", "End the presentation", {"present": "0"}, ":material/close_fullscreen:")

@@ -275,7 +275,9 @@ def test_every_network_is_drawn_whole(name: str) -> None:
     entry = catalogue.variant(name)
     parent = catalogue.variant(entry.parent).spec.network if entry.parent else None
     drawn = diagram.draw(entry.spec.network, parent, entry.parent or "")
-    with_shape = [x for x in describe(entry.spec.network).layers if x.kind in ("conv", "pool", "flatten", "dense")]
+    with_shape = [
+        x for x in describe(entry.spec.network).layers if x.kind in ("conv", "pool", "flatten", "global_pool", "dense")
+    ]
     assert drawn.count("<title>") == 2 * (1 + len(with_shape))
     assert "\n" not in drawn and "nan" not in drawn
     xs = [float(x) for x in re.findall(r'<rect x="([-\d.]+)"', drawn)]

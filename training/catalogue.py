@@ -52,6 +52,11 @@ class Variant:
     toggle: str | None = None
     report: Report = field(default_factory=Report)
 
+    @property
+    def aside(self) -> bool:
+        """Whether it is another reading of its parent, not a step on from it."""
+        return self.toggle in ("epoch_length", "validation")
+
 
 _CATALOGUE: dict[str, Variant] = {}
 
@@ -147,18 +152,18 @@ _add("final-maxpool", "final", "pooling", "Final design, max pooling",
 _add("final-bottleneck", "final", "bottleneck", "Final design, 1x1 bottlenecks",
      "A 1x1 convolution to a quarter of the channels before each 3x3 that 128 channels or more enter: "
      "less than half the operations. The report describes it and did not try it.", network__bottleneck=True)  # fmt: skip
-_add("final-recipe", "final", "recipe", "Final design, a short recipe of today",
+_add("final-recipe", "final", "recipe", "Final design, short recipe",
      "The same network, a quarter of the epochs: a higher learning rate that warms up and falls to 0, Nesterov momentum, "
      "weight decay, label smoothing, and an average of the weights.",
      fit__early_stopping=None, fit__epochs=35, fit__learning_rate=0.05, fit__nesterov=True, fit__schedule="cosine",
      fit__warmup_epochs=2, fit__weight_decay=5e-4, fit__label_smoothing=0.1, fit__average=0.999)  # fmt: skip
-_add("plumage", "final-recipe", "network", "Plumage's own network",
+_add("plumage", "final-recipe", "network", "Plumage's network",
      "Four sizes of three convolutions each, the last two of them a residual pair, and global average pooling in place "
      "of wide dense layers and heavy dropout: fewer weights and fewer operations than the final design.",
      network__residual=True, network__depth=3, network__pooling="max", network__dropout=[],
      network__blocks=[block.model_dump() for block in (
          _conv(64), Pool(), _conv(96), Pool(), _conv(192), Pool(), _conv(256), GlobalPool(), Dropout())])  # fmt: skip
-_add("plumage-cutmix", "plumage", "cutmix", "Plumage's own network, cutmix",
+_add("plumage-cutmix", "plumage", "cutmix", "Plumage's network, cutmix",
      "A square of another picture in each picture, and the labels mixed by area: the network cannot learn the training "
      "pictures by heart.", data__augmentation__cutmix=0.3)  # fmt: skip
 _add("basenet-35-steps", "basenet", "epoch_length", "BaseNet, 35 steps an epoch",

@@ -14,7 +14,7 @@ from textwrap import wrap
 from pages.shared import style, text
 from training.results import Row
 
-WIDTH, HEIGHT, TOP, BOTTOM = 1000, 360, 34, 96
+WIDTH, HEIGHT, TOP, BOTTOM = 1000, 376, 34, 112
 REPORT, OURS = style.SERIES[0], style.SERIES[1]
 
 CSS = """
@@ -52,7 +52,8 @@ def _scale(rows: Sequence[Row]) -> tuple[float, float]:
 
 def _row(rows: Sequence[Row], scale: float) -> str:
     low, high = _scale(rows)
-    step, names = WIDTH / len(rows), min(scale, 1.25)
+    step = WIDTH / len(rows)
+    names, values = min(scale, 1.2), min(15 * scale, step / 3.9)
     y = lambda value: TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)  # noqa: E731
     parts, path = [], []
     for tenth in range(int(low * 10) + 1, int(high * 10) + 1):
@@ -72,19 +73,23 @@ def _row(rows: Sequence[Row], scale: float) -> str:
             after = next((r.report_accuracy for r in rows[index + 1 :] if r.report_accuracy is not None), 0.0)
             below = after > row.report_accuracy + 0.12
             label = place + radius + 5 + 13 * scale if below else place - radius - 8
-            marks.append(_text(x, label, text.percent(row.report_accuracy), 15 * scale, "600"))
+            marks.append(_text(x, label, text.percent(row.report_accuracy), values, "600"))
         if row.accuracy is not None:
             place = y(row.accuracy.mean)
             marks.append(
                 f'<path d="M{x:.1f} {place - 7:.1f}l7 7l-7 7l-7 -7z" fill="{OURS}" stroke="Canvas" stroke-width="1"/>'
             )
-        for number, words in enumerate(wrap(row.title, max(9, int(step / (7.4 * names))))[:3]):
-            marks.append(_text(x, HEIGHT - BOTTOM + 34 + 17 * names * number, words, 14 * names, "500"))
+            if row.report_accuracy is None:
+                marks.append(_text(x, place - 13, text.percent(row.accuracy.mean), values, "600"))
+        # Names in two rows, in turns: each has the room of two steps.
+        first = HEIGHT - BOTTOM + 34 + 36 * names * (index % 2)
+        for number, words in enumerate(wrap(row.title, int(1.95 * step / (6.6 * names)), break_long_words=False)[:2]):
+            marks.append(_text(x, first + 16 * names * number, words, 13.5 * names, "500"))
         marks.append("</g>")
     line = (
         f'<path d="M{" L".join(path)}" fill="none" stroke="{REPORT}" stroke-width="2" opacity=".45"/>' if path else ""
     )
-    label = "Test accuracy of the report's variants, from BaseNet to the final design"
+    label = "Test accuracy, step by step from BaseNet"
     return f'<svg class="row" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}{line}{"".join(marks)}</svg>'
 
 
@@ -105,6 +110,8 @@ def _list(rows: Sequence[Row]) -> str:
             parts.append(_text(358, top + 33, text.percent(row.report_accuracy), 14, "600", "end"))
         if row.accuracy is not None:
             parts.append(f'<path d="M{x(row.accuracy.mean):.1f} {top + 23}l6 6l-6 6l-6 -6z" fill="{OURS}"/>')
+            if row.report_accuracy is None:
+                parts.append(_text(358, top + 33, text.percent(row.accuracy.mean), 14, "600", "end"))
         parts.append("</g>")
     return f'<svg class="list" viewBox="0 0 360 {46 * len(rows)}" role="img" aria-label="Test accuracy of the variants">{"".join(parts)}</svg>'
 
