@@ -10,6 +10,8 @@ in a network's features.  Here they are found from pixels alone, in three steps:
 
 The threshold was set once, on `cifar100-25`: there no pair of different classes, which is
 hardly ever a duplicate, scores higher.  All training pictures count, validation pictures too.
+Looked at, 100 of the 264 pairs drawn at random: 63 are of one photograph, 23 of different things
+of one kind taken alike (cans, bottles, bicycles of one shop), 14 merely look alike.
 """
 
 from __future__ import annotations
@@ -92,7 +94,7 @@ def write(found: NearDuplicates) -> Path:
     """Store it in the package."""
     path = FOLDER / f"{found.data}.json"
     tree = {**asdict(found), "pairs": [list(asdict(pair).values()) for pair in found.pairs]}
-    text = json.dumps(tree, indent=1).replace("\n   ", " ").replace("\n  ]", "]")  # a pair a line
+    text = json.dumps(tree, indent=1).replace("\n   ", " ").replace("\n  ]", "]").replace("[ ", "[")  # a pair a line
     path.write_text(text + "\n", encoding="utf-8")
     return path
 
