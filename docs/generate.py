@@ -1,6 +1,6 @@
 """Everything in the documentation that comes from the program: `python -m docs.generate`, or `make docs`.
 
-docs/toggles.md is written whole; in other files only what stands between two marks changes.
+docs/toggles.md and docs/report.md are written whole; in other files only what stands between two marks changes.
 `--check` writes nothing and fails where a file is not what the program would write.
 """
 
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from docs import report
 from training import bench, catalogue, results, rundir, toggles
 from training.toggles import Toggle
 
@@ -102,6 +103,7 @@ def bench_table() -> str:
 Part = tuple[str, str | None, Callable[[], str]]
 PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file), what makes the text
     ("docs/toggles.md", None, toggles_page),
+    ("docs/report.md", None, report.page),
     ("README.md", "results", results_table),
     ("models/README.md", "models", models_table),
     ("docs/speed.md", "bench", bench_table),

@@ -1,0 +1,238 @@
+"""docs/report.md: the report's questions, answered from the stored cards.  Sentences are fixed, figures and verdicts are not."""
+
+from __future__ import annotations
+
+import json
+from math import sqrt
+
+from training import catalogue, results
+from training.describe import describe
+from training.paths import models_dir
+from training.results import Row
+
+TEST_PICTURES = 2500
+STEPS = {"training set": 176, "test set": 35}  # of 64 pictures, in the two readings of the report's epoch
+Gaps = dict[tuple[str, str], float]  # {(network, "plain" or "seen"): training less validation accuracy, in points}
+EPOCH_SECONDS = {"provisional": 14, "final": 7}  # the report's, on a 2020 Colab GPU
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    rows = {row.name: row for row in results.rows()}
+    parts = [
+        _HEAD,
+        _epoch(rows),
+        _reached(rows),
+        _question("Is augmentation worth what the report says?", rows, [("basenet-norm-aug", "basenet-norm")]),
+        _question("Does dropout beside batch normalization hurt?", rows, [("basenet-bn-dropout", "basenet-bn")]),
+        _question("Is average pooling ahead of max pooling?", rows,
+                  [("basenet-avgpool", "basenet-3x3"), ("final", "final-maxpool")]),
+        _question("What do 1x1 bottlenecks save, and what do they cost?", rows, [("final-bottleneck", "final")],
+                  _saving("final-bottleneck", "final")),
+        _overfitting(),
+        _stable(),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+_HEAD = """# What the report says and what we find
+
+Made from the cards of the stored models by `make docs`: it changes as they do. All accuracies are on the 2,500 official
+test pictures of CIFAR-100's first 25 classes, unless they are called something else. An interval is Welch's, 95 %, over
+seeds. Where a side has one seed only there is none, and what stands in its place is the most that the choice of the
+test pictures can do to a difference (95 %). Chance in training comes on top: the report's three runs of its BaseNet, all
+alike, lie 2.3 points apart."""
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
+
+
+def _figure(row: Row) -> str:
+    """ "0.4188 (one seed)", or that there is none."""
+    return str(row.accuracy) if row.accuracy else "not trained yet"
+
+
+def _accuracies(name: str) -> list[float]:
+    return [card["figures"]["test"]["accuracy"] for card in results.cards(name)]
+
+
+def _compared(rows: dict[str, Row], child: str, parent: str) -> str:
+    """One sentence: the difference of two variants, its uncertainty, and what follows from it."""
+    effect = results.effect(_accuracies(child), _accuracies(parent))
+    if effect is None:
+        missing = " and ".join(_code(name) for name in (child, parent) if not rows[name].accuracy)
+        return f"Here: {missing} not trained yet."
+    both = f"{_code(child)} {_figure(rows[child])}, {_code(parent)} {_figure(rows[parent])}"
+    points = 100 * effect.difference
+    if effect.low is not None and effect.high is not None:
+        sure = effect.low > 0 or effect.high < 0
+        told = "a difference to believe" if sure else "no difference beyond chance is shown"
+        return (
+            f"Here: {both}: {points:+.1f} points, between {100 * effect.low:+.1f} and {100 * effect.high:+.1f}: {told}."
+        )
+    shares = [sum(_accuracies(name)) / len(_accuracies(name)) for name in (child, parent)]
+    noise = 196 * sqrt(sum(share * (1 - share) / TEST_PICTURES for share in shares))
+    told = "more than" if abs(points) > noise else "within"
+    return (
+        f"Here: {both}: {points:+.1f} points, {told} the ±{noise:.1f} that the test pictures alone can do. "
+        "One side at least rests on one seed, so this is a hint and no finding."
+    )
+
+
+def _reported(child: str, parent: str) -> str:
+    here, there = (catalogue.variant(name).report.accuracy for name in (child, parent))
+    if here is None or there is None:
+        words = catalogue.variant(child).why if here is None else catalogue.variant(parent).why
+        return f"The report gives no figures. Our entry says: {words}"
+    note = catalogue.variant(child).report.note
+    told = f"The report: {there:.4f} before, {here:.4f} after, {100 * (here - there):+.1f} points"
+    return f"{told} ({note})." if note else f"{told}."
+
+
+def _question(title: str, rows: dict[str, Row], pairs: list[tuple[str, str]], more: str = "") -> str:
+    answers = [f"{_reported(child, parent)} {_compared(rows, child, parent)}" for child, parent in pairs]
+    return "\n\n".join([f"## {title}", *answers, *([more] if more else [])])
+
+
+def _saving(child: str, parent: str) -> str:
+    here, there = (describe(catalogue.load(name).network) for name in (child, parent))
+    told = f"Multiply-adds: {here.macs / 1e6:.0f} M against {there.macs / 1e6:.0f} M, {100 * (1 - here.macs / there.macs):.0f} % less; "
+    told += f"parameters: {here.params:,} against {there.params:,}."
+    speeds = [_epoch_seconds(name) for name in (child, parent)]
+    if all(speeds):
+        told += f" Seconds an epoch: {speeds[0]:.1f} against {speeds[1]:.1f}, as the machine was when each was trained."
+    return told
+
+
+def _epoch_seconds(name: str) -> float | None:
+    found = [card["wall_seconds"] / card["figures"]["epochs"] for card in results.cards(name)]
+    return sum(found) / len(found) if found else None
+
+
+def _epoch(rows: dict[str, Row]) -> str:
+    """Which of the two readings of the report's epoch its figures speak for."""
+    lines = [
+        "## How many steps has the report's epoch?",
+        f"Its formula, read literally, gives {STEPS['test set']} steps of 64 pictures; with the training pictures in it, "
+        f"{STEPS['training set']}. Both were run, all else equal.",
+    ]
+    near: list[bool] = []
+    for name in ("basenet", "final"):
+        long, short, report = rows[name], rows[f"{name}-35-steps"], catalogue.variant(name).report.accuracy
+        assert report is not None
+        lines.append(
+            f"- {_code(name)}: the report {report:.4f}; {STEPS['training set']} steps {_figure(long)}, "
+            f"{STEPS['test set']} steps {_figure(short)}."
+        )
+        if long.accuracy and short.accuracy:
+            near.append(abs(long.accuracy.mean - report) < abs(short.accuracy.mean - report))
+        elif short.accuracy:
+            lines[-1] += (
+                f" {STEPS['test set']} steps end {100 * (report - short.accuracy.mean):.1f} points below the report."
+            )
+    rates = []
+    for name, seconds in EPOCH_SECONDS.items():
+        macs = 3 * describe(catalogue.load(name).network).macs * 64
+        rates.append(f"{macs * STEPS['training set'] / seconds / 1e9:,.0f} or {macs * STEPS['test set'] / seconds / 1e9:,.0f} "
+                     f"billion multiply-adds a second for {_code(name)}")  # fmt: skip
+    lines.append(
+        f"- The report's times an epoch ({' s and '.join(map(str, EPOCH_SECONDS.values()))} s) mean {' and '.join(rates)}, "
+        f"at {STEPS['training set']} and {STEPS['test set']} steps: a GPU of 2020 can do both, so they decide nothing."
+    )
+    if near and all(near):
+        verdict = f"The figures speak for {STEPS['training set']} steps, which all other entries use."
+    elif near and not any(near):
+        verdict = f"The figures speak for {STEPS['test set']} steps."
+    else:
+        verdict = "The networks do not agree." if near else "Not decided yet."
+    return "\n".join([lines[0], "", lines[1], "", *lines[2:], "", verdict])
+
+
+def _reached(rows: dict[str, Row]) -> str:
+    """Whether the report's best figures are what one gets."""
+    lines = [
+        "## Is the report's accuracy what one gets?",
+        "",
+        "| network | the report | here | difference, points |",
+        "|---|---|---|---|",
+    ]
+    for entry in catalogue.variants():
+        row, report = rows[entry.name], entry.report.accuracy
+        if report is not None and entry.toggle not in ("epoch_length", "validation"):
+            apart = f"{100 * (row.accuracy.mean - report):+.1f}" if row.accuracy else "–"
+            lines.append(f"| {_code(entry.name)} | {report:.4f} | {_figure(row)} | {apart} |")
+    return "\n".join(lines)
+
+
+def _stable() -> str:
+    """The report's wish: every run near 0.80."""
+    lines = [
+        "## Is every run near 0.80, as the report wished?",
+        "",
+        "| network | test accuracy of each seed |",
+        "|---|---|",
+    ]
+    for name in ("final", "final-recipe", "plumage"):
+        found = ", ".join(f"{accuracy:.4f}" for accuracy in _accuracies(name))
+        lines.append(f"| {_code(name)} | {found or 'not trained yet'} |")
+    return "\n".join(lines)
+
+
+def _last(name: str) -> dict[str, float] | None:
+    """The last epoch of the shipped seed: its figures in training, and as the stored network was measured."""
+    found = results.cards(name)
+    if not found:
+        return None
+    text = (models_dir() / name / "history.jsonl").read_text(encoding="utf-8")
+    last = [json.loads(line) for line in text.splitlines()][-1]
+    return {
+        "train": last["accuracy"],
+        "seen": last["val_accuracy"],
+        "plain": found[0]["figures"]["validation"]["accuracy"],
+    }
+
+
+def _overfitting() -> str:
+    """Training against validation accuracy, with validation pictures plain and augmented."""
+    lines = [
+        "## Does the overfitting vanish, or do augmented validation pictures only make it seem so?",
+        "",
+        "With augmentation the report's curves of training and validation run together. Its program augmented the",
+        "validation pictures as well. Here are both ways, after the last of 27 epochs, of the seed that ships. Training accuracy is a",
+        "mean over the epoch, on augmented pictures where there is augmentation.",
+        "",
+        "| network | validation pictures | training accuracy | validation accuracy | gap, points |",
+        "|---|---|---|---|---|",
+    ]
+    gaps: Gaps = {}
+    for name, key, words in (
+        ("basenet-norm", "plain", "as they are"),
+        ("basenet-norm-aug", "plain", "as they are"),
+        ("basenet-norm-aug-ordered", "plain", "the first tenth, as they are"),
+        ("basenet-norm-aug-ordered", "seen", "the first tenth, augmented"),
+    ):
+        figures = _last(name)
+        if figures is None:
+            lines.append(f"| {_code(name)} | {words} | not trained yet | – | – |")
+            continue
+        gaps[name, key] = gap = 100 * (figures["train"] - figures[key])
+        lines.append(f"| {_code(name)} | {words} | {figures['train']:.4f} | {figures[key]:.4f} | {gap:+.1f} |")
+    return "\n".join([*lines, "", _gap_verdict(gaps)])
+
+
+def _gap_verdict(gaps: Gaps) -> str:
+    before, after = (gaps.get((name, "plain")) for name in ("basenet-norm", "basenet-norm-aug"))
+    plain, seen = (gaps.get(("basenet-norm-aug-ordered", key)) for key in ("plain", "seen"))
+    if before is None or after is None or plain is None or seen is None:
+        return "Not decided yet."
+    vanishes = max(after, plain) < before / 2
+    told = (
+        f"The gap falls from {before:.1f} points to {after:+.1f} and {plain:+.1f} with validation pictures as they are: "
+        f"{'augmentation itself removes it' if vanishes else 'much of it stays'}."
+    )
+    change = "widens" if seen > plain else "narrows"
+    return (
+        f"{told} Augmenting the validation pictures {change} the gap of the same network by {abs(seen - plain):.1f} points, "
+        f"{'so it is not what made it vanish' if vanishes and seen > plain else 'so it is part of the answer'}."
+    )

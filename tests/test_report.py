@@ -1,0 +1,69 @@
+"""The page on the report follows the cards: what is not trained, rests on one seed, or is shown."""
+
+import json
+
+import pytest
+
+from docs import report
+from training import catalogue
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """`store(name, accuracies)` puts cards of as many seeds into the models' folder."""
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path))
+
+    def put(name, accuracies, train=0.6, seen=0.5, plain=0.5):
+        for seed, accuracy in enumerate(accuracies):
+            place = tmp_path / name / (f"seed-{seed}" if seed else "")
+            place.mkdir(parents=True)
+            spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
+            figures = {"epochs": 27, "test": {"loss": 1.0, "accuracy": accuracy}, "validation": {"accuracy": plain}}
+            card = {"spec": spec, "data": {"title": "CIFAR-100", "origin": "exact"}, "figures": figures,
+                    "wall_seconds": 270.0, "precision": "float32"}  # fmt: skip
+            (place / "card.json").write_text(json.dumps(card))
+            (place / "history.jsonl").write_text(json.dumps({"accuracy": train, "val_accuracy": seen}) + "\n")
+
+    return put
+
+
+def test_without_models_it_says_so(store):
+    page = report.page()
+    assert "Not decided yet." in page and "`final` and `final-maxpool` not trained yet" in page
+    assert "hint" not in page
+
+
+def test_one_seed_is_a_hint_and_several_are_a_finding_or_none(store):
+    store("basenet-bn", [0.58])
+    store("basenet-bn-dropout", [0.55, 0.56])
+    store("basenet-norm", [0.40, 0.41, 0.42])
+    store("basenet-norm-aug", [0.48, 0.47, 0.49])
+    store("basenet-3x3", [0.50, 0.54, 0.52])
+    store("basenet-avgpool", [0.51, 0.55, 0.53])
+    page = report.page()
+    assert "`basenet-bn` 0.5800 (one seed): -2.5 points, within" in page and "rests on one seed" in page
+    assert "+7.0 points, between" in page and "a difference to believe" in page
+    assert "+1.0 points, between" in page and "no difference beyond chance" in page
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "words"),
+    [(0.43, 0.34, "speak for 176"), (0.34, 0.43, "speak for 35"), (0.43, None, "Not decided")],
+)
+def test_the_reading_of_the_epoch(store, long, short, words):
+    store("basenet", [long])
+    if short:
+        store("basenet-35-steps", [short])
+    assert words in report.page()
+
+
+@pytest.mark.parametrize(
+    ("aug", "plain", "seen", "words"),
+    [(0.45, 0.46, 0.42, "so it is not what made it vanish"), (0.45, 0.40, 0.45, "so it is part of the answer"),
+     (0.20, 0.20, 0.46, "much of it stays")],
+)  # fmt: skip
+def test_the_overfitting(store, aug, plain, seen, words):
+    store("basenet-norm", [0.4], train=0.65, plain=0.35)
+    store("basenet-norm-aug", [0.4], train=0.47, plain=aug)
+    store("basenet-norm-aug-ordered", [0.4], train=0.46, plain=plain, seen=seen)
+    assert words in report.page()
