@@ -56,7 +56,7 @@ def show(**query: str | list[str]) -> AppTest:
 def wait(command: tuple[str, ...], seconds: float = 200) -> None:
     """Until a command that was started by a button has ended."""
     end = time.monotonic() + seconds
-    while jobs.running(*command):
+    while jobs.started()[command].running:
         assert time.monotonic() < end, jobs.started()[command].line
         time.sleep(0.1)
 

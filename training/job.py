@@ -52,8 +52,3 @@ class Job:
             return ""
         lines = re.split(r"[\n\r\b]", text)  # a progress bar goes back over its own line
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-    def end(self) -> None:
-        """Kill it."""
-        self._process.kill()
-        self._process.wait()

@@ -42,9 +42,3 @@ def _watch(command: Command) -> None:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(job.line or "Starting")
-
-
-def running(*command: str) -> bool:
-    """Whether this command runs now."""
-    job = started().get(command)
-    return job is not None and job.running

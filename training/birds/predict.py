@@ -27,12 +27,19 @@ class Extractor:
     """A backbone with its weights: uint8 pictures to float32 maps.  `key` names the weights."""
 
     def __init__(self, backbone: backbones.Backbone, model: Any, key: str):
-        import tensorflow as tf
-
         self.shape, self.key = backbone.feature_shape, key
         self.network = lambda pixels: model(backbone.preprocess(heads.enlarged(pixels)), training=False)
-        self._forward = tf.function(lambda pixels: self.network(tf.cast(pixels, tf.float32)), reduce_retracing=True)
+        self._graphs: dict[int, Any] = {}  # one for each size of pictures, for any number of them: traced once
         self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
+
+    def _forward(self, pixels: np.ndarray) -> Any:
+        import tensorflow as tf
+
+        size = pixels.shape[1]
+        if size not in self._graphs:
+            signature = [tf.TensorSpec((None, size, size, 3), tf.uint8)]
+            self._graphs[size] = tf.function(lambda x: self.network(tf.cast(x, tf.float32)), input_signature=signature)
+        return self._graphs[size](pixels)
 
     def maps(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, rows, columns, channels) of uint8 (n, size, size, 3), at most `BATCH` pictures."""

@@ -1,0 +1,31 @@
+"""A command beside the app: its last line, its end, its problem."""
+
+import time
+
+import psutil
+import pytest
+
+from training.job import Job
+
+
+def ended(job: Job, seconds: float = 60) -> Job:
+    end = time.monotonic() + seconds
+    while job.running:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return job
+
+
+def test_a_job_that_ends_well_and_one_that_fails():
+    job = Job("describe", "basenet")
+    assert psutil.Process(job._process.pid).nice() > 0, "it gives way"
+    assert not ended(job).failed and job.line.startswith("basenet: 24,197 parameters")
+    failed = ended(Job("describe", "nothing"))
+    assert failed.failed and "nothing" in failed.line
+
+
+@pytest.mark.parametrize(("printed", "line"), [("", ""), ("a\nb\n\n", "b"), ("  1/94\b\b\b\b 50/94\r 94/94", "94/94")])
+def test_the_last_line_of_a_log_with_a_progress_bar(printed, line):
+    job = ended(Job("data", "status"))
+    job._log.write_text(printed)
+    assert job.line == line
