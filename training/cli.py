@@ -419,7 +419,7 @@ def data_duplicates(
 @app.command("all")
 def all_(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each variant.")] = 1,
-    budget: Annotated[float | None, typer.Option(metavar="MINUTES", help="End after so many minutes.")] = None,
+    budget: Annotated[float | None, typer.Option(min=0, metavar="MINUTES", help="End after so many minutes.")] = None,
 ) -> None:
     """Train every CIFAR variant in full; killed or stopped, the same command goes on."""
     from training import sweep

@@ -1,8 +1,10 @@
 """Train every CIFAR variant in full, one run after another: `python -m training all`.
 
 Each run is an ordinary run directory with a fixed name, so that the sweep can be killed at
-any instant and goes on where it was: finished runs are skipped, unfinished ones resumed.
-One seed of every variant comes first, then the next seed of each.
+any instant and goes on where it was: what is finished or ships is skipped, an unfinished run
+is resumed, and one that still trains, as it outlived a killed sweep, is waited for.  One seed
+of every variant comes first, then the next seed of each; a variant is published as soon as
+all its seeds are there.
 """
 
 from __future__ import annotations
@@ -12,16 +14,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing import get_context
 
 from training import catalogue, rundir
 from training.paths import ROOT, models_dir, runs_dir
-from training.rundir import RunDir
+from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
 MEASURED_STEPS = 20
 POLL_SECONDS = 2.0
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -31,19 +36,37 @@ class Job:
     spec: RunSpec
 
     @property
-    def path(self) -> Path:
-        return runs_dir() / f"all-{self.spec.name}-{self.spec.data.name}-seed{self.spec.fit.seed}"
+    def run(self) -> RunDir:
+        return RunDir(runs_dir() / f"all-{self.spec.name}-{self.spec.data.name}-seed{self.spec.fit.seed}")
 
     @property
     def state(self) -> str:
-        """The run's state, or "new"."""
-        return RunDir(self.path).status()["state"] if (self.path / "status.json").is_file() else "new"
+        """The run's state, "new" without one; "finished" also where the seed is in models/ already."""
+        if self.stored:
+            return "finished"
+        return self.run.status()["state"] if self.run.file("status.json").is_file() else "new"
+
+    @property
+    def stored(self) -> bool:
+        """Whether models/ has a card of this spec with this seed."""
+        folder = models_dir() / self.spec.name
+        for model in (RunDir(folder), RunDir(folder / f"seed-{self.spec.fit.seed}")):
+            with suppress(RunError):
+                if model.card() is not None and model.spec() == self.spec:
+                    return True
+        return False
 
     @property
     def epochs(self) -> int:
         """Epochs to expect: the report's where early stopping decides and the report names them, else the most."""
         report = catalogue.variant(self.spec.name).report.epochs
         return report if self.spec.fit.early_stopping and report else self.spec.fit.max_epochs
+
+    def seconds(self, measured: dict[str, tuple[float, int]]) -> float:
+        """What the rest of the job will take, from the measured step."""
+        step, steps = measured[self.spec.name]
+        done = self.run.status().get("epoch", 0) if self.state != "new" else 0
+        return max(1, self.epochs - done) * steps * step
 
 
 def jobs(names: list[str], seeds: int) -> list[Job]:
@@ -70,71 +93,85 @@ def measure(spec: RunSpec) -> tuple[float, int]:
     return (time.perf_counter() - start) / MEASURED_STEPS, engine.steps_per_epoch
 
 
-def estimate(job: Job, measured: dict[str, tuple[float, int]]) -> float:
-    """Seconds that the rest of the job will take, from the measured step."""
-    seconds, steps = measured[job.spec.name]
-    done = RunDir(job.path).status().get("epoch", 0) if job.state != "new" else 0
-    return max(1, job.epochs - done) * steps * seconds
+def measure_all(names: list[str]) -> dict[str, tuple[float, int]]:
+    """`measure` of each variant, in a process of its own, whose memory is free again afterwards."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return {name: process.submit(measure, catalogue.load(name)).result() for name in names}
 
 
-def run(names: list[str], seeds: int, budget_minutes: float | None, say: Callable[[str], None]) -> bool:
+def run(names: list[str], seeds: int, budget_minutes: float | None, say: Say) -> bool:
     """Run the sweep; True when every run is finished.  A run that the budget ends is kept to be resumed."""
-    todo = [job for job in jobs(names, seeds) if job.state != "finished"]
-    say(f"{len(names)} variants x {seeds} seeds: {len(names) * seeds - len(todo)} runs done, {len(todo)} to do.")
-    measured = {name: measure(catalogue.load(name)) for name in dict.fromkeys(job.spec.name for job in todo)}
-    deadline = time.monotonic() + 60 * budget_minutes if budget_minutes else float("inf")
-    ahead = 0.0
-    for job in todo:
-        ahead += estimate(job, measured)
-        step = measured[job.spec.name][0]
-        late = (
-            "" if ahead <= deadline - time.monotonic() else "  (not within the budget: begun, then resumed next time)"
-        )
-        say(f"  {job.path.name:<48} {1e3 * step:8.1f} ms a step, ends after about {_clock(ahead)}{late}")
-    for number, job in enumerate(todo, 1):
-        if time.monotonic() >= deadline:
-            say("The budget is used up; the same command goes on from here.")
-            return False
-        say(f"[{number}/{len(todo)}] {job.path.name}: {job.state}")
-        if not _fit(job, deadline, say):
-            return False
+    deadline = float("inf") if budget_minutes is None else time.monotonic() + 60 * budget_minutes
+    every = jobs(names, seeds)
+    todo = [job for job in every if job.state != "finished"]
+    say(f"{len(names)} variants x {seeds} seeds: {len(every) - len(todo)} runs done, {len(todo)} to do.")
     for name in names:
         publish(name, seeds, say)
-    return True
+    measured = measure_all(list(dict.fromkeys(job.spec.name for job in todo))) if todo else {}
+    plan(todo, measured, deadline - time.monotonic(), say)
+    failed = 0
+    for number, job in enumerate(todo):
+        if time.monotonic() >= deadline:
+            say(_USED_UP)
+            return False
+        left = sum(later.seconds(measured) for later in todo[number:])
+        say(f"[{number + 1}/{len(todo)}] {job.run.id}: {job.state}, about {_clock(left)} left in all")
+        if not _fit(job, deadline, say):
+            return False
+        failed += job.state != "finished"
+        publish(job.spec.name, seeds, say)
+    if failed:
+        say(f"{failed} of {len(todo)} runs failed; the same command tries them again.")
+    return not failed
 
 
-def publish(name: str, seeds: int, say: Callable[[str], None]) -> None:
-    """Put the finished seeds of a variant into models/: the best on validation with its weights, the others' cards.
+def plan(todo: list[Job], measured: dict[str, tuple[float, int]], seconds: float, say: Say) -> None:
+    """Say when each job will end, and which will not within `seconds`."""
+    ahead = 0.0
+    for job in todo:
+        begins, ahead = ahead, ahead + job.seconds(measured)
+        late = "" if ahead <= seconds else "  (begun, and resumed next time)" if begins < seconds else "  (next time)"
+        step = 1e3 * measured[job.spec.name][0]
+        say(f"  {job.run.id:<48} {step:8.1f} ms a step, ends after about {_clock(ahead)}{late}")
+
+
+def publish(name: str, seeds: int, say: Say) -> None:
+    """Once all seeds of a variant are there, put them into models/: the best on validation ships, of others the card.
 
     A model that ships already stays; further seeds join it as cards.
     """
     from training.ship import ship
 
-    finished = [RunDir(job.path) for job in jobs([name], seeds) if job.state == "finished"]
-    cards = {run: run.card() or {} for run in finished}
-    finished.sort(key=lambda run: -cards[run]["figures"]["validation"]["accuracy"])
-    for run in finished:
-        seed = cards[run]["spec"]["fit"]["seed"]
+    every = jobs([name], seeds)
+    if any(job.state != "finished" for job in every):
+        return
+    waiting = [(job, job.run.card() or {}) for job in every if not job.stored]
+    waiting.sort(key=lambda pair: -pair[1]["figures"]["validation"]["accuracy"])
+    for job, _ in waiting:
         shipped = RunDir(models_dir() / name).card()
-        if shipped is None:
-            ship(run, name)
-            say(f"{name}: seed {seed} ships, the best of {len(finished)} on validation")
-        elif shipped["spec"]["fit"]["seed"] != seed and not (models_dir() / name / f"seed-{seed}").exists():
-            ship(run, name, card_only=True)
-            say(f"{name}: the card of seed {seed} is stored")
+        try:
+            if shipped and shipped["spec"]["fit"]["seed"] == job.spec.fit.seed:
+                raise RunError(f"{models_dir() / name} is the same seed of another spec; delete it to replace it.")
+            ship(job.run, name, card_only=shipped is not None)
+        except RunError as error:
+            say(f"{name}: {error}")
+            continue
+        say(f"{name}: seed {job.spec.fit.seed} {'is stored as a card' if shipped else 'ships'}")
 
 
-def _fit(job: Job, deadline: float, say: Callable[[str], None]) -> bool:
-    """Fit one job in a process of its own, low priority; False when the budget ended it."""
-    if job.state == "new":
-        rundir.create(job.spec, job.path)
-    fit = [sys.executable, "-m", "training", "fit", str(job.path / "spec.json"), "--run-dir", str(job.path), "--resume"]
-    process = subprocess.Popen(
-        fit, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=lambda: os.nice(10)
-    )
-    directory, shown = RunDir(job.path), -1
+_USED_UP = "The budget is used up; the same command goes on from here."
+
+
+def _fit(job: Job, deadline: float, say: Say) -> bool:
+    """Fit one job in a process of its own, at low priority; False when it was stopped, by the budget or otherwise."""
+    directory, shown = job.run, -1
+    process = None if job.state == "running" else _start(job)
+
+    def goes_on() -> bool:
+        return process.poll() is None if process else directory.status()["state"] == "running"
+
     try:
-        while process.poll() is None:
+        while goes_on():
             time.sleep(POLL_SECONDS)
             status = directory.status()
             if status.get("epoch", 0) != shown:
@@ -145,19 +182,38 @@ def _fit(job: Job, deadline: float, say: Callable[[str], None]) -> bool:
                         f"    epoch {shown} of at most {job.spec.fit.max_epochs}: validation accuracy "
                         f"{last['val_accuracy']:.4f}, {_clock(status.get('eta_seconds') or 0)} left"
                     )
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline and goes_on():
                 directory.request_stop()
-                process.wait()
-                say("The budget is used up; the same command goes on from here.")
+                while goes_on():
+                    time.sleep(0.1)
+                say(_USED_UP)
                 return False
     except KeyboardInterrupt:
         directory.request_stop()
-        process.wait()
+        if process:
+            process.wait()
         raise
     status = directory.status()
     if status["state"] != "finished":
         say(f"    {status['state']}: {status.get('message') or 'see log.txt in the run directory'}")
     return status["state"] != "stopped"
+
+
+def _start(job: Job) -> subprocess.Popen[bytes]:
+    import psutil
+
+    if job.state == "new":
+        rundir.create(job.spec, job.run.path)
+    process = subprocess.Popen(
+        _command(job), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    with suppress(psutil.Error):  # it has ended already
+        psutil.Process(process.pid).nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 10)
+    return process
+
+
+def _command(job: Job) -> list[str]:
+    return [sys.executable, "-m", "training", "fit", "--run-dir", str(job.run.path.resolve()), "--resume"]
 
 
 def _clock(seconds: float) -> str:

@@ -1,0 +1,114 @@
+"""`python -m training all`: what is done is skipped, what is unfinished goes on, the budget holds."""
+
+import json
+import sys
+import time
+
+import pytest
+
+from training import catalogue, rundir, ship, sweep
+from training.rundir import RunDir
+
+# What takes the place of `training fit`: an epoch each tenth of a second, four in all, or an end of another kind.
+FIT = """
+import sys, time
+from pathlib import Path
+from training.rundir import RunDir, process_identity
+run, end = RunDir(Path(sys.argv[1])), sys.argv[2]
+for epoch in range(run.status()["epoch"], 4):
+    run.write_status(state="running", epoch=epoch, **process_identity())
+    time.sleep(0.1)
+    if end == "failed":
+        run.write_status(state="failed", message="It diverged.")
+        sys.exit(1)
+    if run.stop_requested():
+        run.write_status(state="stopped", epoch=epoch + 1)
+        run.file("stop").unlink()
+        sys.exit(1)
+    run.append_history({"kind": "epoch", "epoch": epoch + 1, "step": epoch, "loss": 1, "accuracy": .5, "val_loss": 1,
+                        "val_accuracy": .5})
+run.write_card({"data": {}, "spec": {"fit": {"seed": run.spec().fit.seed}},
+                "figures": {"epochs": 4, "validation": {"accuracy": .5 + run.spec().fit.seed / 10}}})
+run.write_status(state="finished", epoch=4)
+"""
+NAMES = ["basenet", "basenet-norm"]
+
+
+@pytest.fixture
+def sweeping(tmp_path, monkeypatch):
+    """`sweeping(seeds=1, budget=None, end="finished")` runs a sweep of two variants: (whether all is done, what it said)."""
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(sweep, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(sweep, "measure_all", lambda names: dict.fromkeys(names, (0.001, 176)))
+
+    def put(run, name, card_only=False):
+        folder = tmp_path / "models" / name / (f"seed-{run.spec().fit.seed}" if card_only else "")
+        folder.mkdir(parents=True)
+        for file in ("spec.json", "card.json"):
+            (folder / file).write_text(run.file(file).read_text())
+
+    monkeypatch.setattr(ship, "ship", put)
+
+    def go(seeds=1, budget=None, end="finished"):
+        said = []
+        monkeypatch.setattr(sweep, "_command", lambda job: [sys.executable, "-c", FIT, str(job.run.path), end])
+        return sweep.run(NAMES, seeds, budget, said.append), "\n".join(said)
+
+    return go
+
+
+def test_everything_is_trained_published_and_then_skipped(sweeping, tmp_path):
+    done, said = sweeping()
+    assert done and "2 to do" in said and "[2/2] all-basenet-norm-cifar100-25-seed0: new, about" in said
+    assert "epoch 4 of at most 27: validation accuracy 0.5000" in said and "basenet: seed 0 ships" in said
+    assert (tmp_path / "models" / "basenet-norm" / "card.json").is_file()
+    assert sweeping() == (True, "2 variants x 1 seeds: 2 runs done, 0 to do.")
+
+
+def test_of_several_seeds_the_best_on_validation_ships(sweeping, tmp_path):
+    done, said = sweeping(seeds=2)
+    assert done and said.index("[2/4] all-basenet-norm-cifar100-25-seed0") < said.index(
+        "[3/4] all-basenet-cifar100-25-seed1"
+    )
+    assert RunDir(tmp_path / "models" / "basenet").spec().fit.seed == 1
+    assert RunDir(tmp_path / "models" / "basenet" / "seed-0").spec().fit.seed == 0
+
+
+def test_what_ships_is_done_though_its_run_is_elsewhere(sweeping, tmp_path):
+    folder = tmp_path / "models" / "basenet"
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text(catalogue.load("basenet").to_json())
+    (folder / "card.json").write_text(json.dumps({"data": {}, "figures": {}, "spec": {"fit": {"seed": 0}}}))
+    assert "1 runs done, 1 to do" in sweeping()[1]
+
+
+def test_the_budget_ends_a_run_which_then_goes_on(sweeping):
+    done, said = sweeping(budget=0.2 / 60)
+    assert (
+        not done
+        and "The budget is used up" in said
+        and "(begun, and resumed next time)" in said
+        and "(next time)" in said
+    )
+    [run] = rundir.runs()
+    begun = run.status()
+    assert begun["state"] == "stopped" and 0 < begun["epoch"] < 4
+    done, said = sweeping()
+    assert done and ": stopped, about" in said
+    epochs = [line["epoch"] for line in run.history()]
+    assert epochs == sorted(set(epochs)) and epochs[-1] == 4, "it went on and did not begin anew"
+
+
+def test_a_run_that_outlived_a_killed_sweep_is_waited_for(sweeping):
+    import subprocess
+
+    [job] = sweep.jobs(["basenet"], 1)
+    run = rundir.create(job.spec, job.run.path)
+    orphan = subprocess.Popen([sys.executable, "-c", FIT, str(run.path), "finished"])
+    while run.status()["state"] != "running":
+        time.sleep(0.02)
+    done, said = sweeping(end="failed")  # whatever it starts fails
+    orphan.wait()
+    assert "all-basenet-cifar100-25-seed0: running" in said and "basenet: seed 0 ships" in said
+    assert not done and "It diverged." in said and "1 of 2 runs failed" in said
