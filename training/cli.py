@@ -424,7 +424,9 @@ def all_(
     """Train every CIFAR variant in full; killed or stopped, the same command goes on."""
     from training import sweep
 
-    if not sweep.run(sweep.cifar_names(), seeds, budget, lambda text: print(text, flush=True)):
+    with console.quiet():
+        done = sweep.run(sweep.cifar_names(), seeds, budget, lambda text: print(text, flush=True))
+    if not done:
         raise typer.Exit(1)
 
 
