@@ -7,11 +7,13 @@ import pytest
 from training import catalogue, results
 
 
-def store(folder, name, seed, accuracy, test=True):
+def store(folder, name, seed, accuracy, test=True, rest=None):
     place = folder / name / (f"seed-{seed}" if seed else "")
     place.mkdir(parents=True, exist_ok=True)
     spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
     figures = {"epochs": 27, "test": {"loss": 1.0, "accuracy": accuracy} if test else None}
+    if rest:
+        figures["test"]["without_near_duplicates"] = {"accuracy": rest}
     data = {"title": "CIFAR-100, first 25 classes", "origin": "exact pixels"}
     card = {"spec": spec, "data": data, "figures": figures, "wall_seconds": 120.0, "precision": "float32"}
     (place / "card.json").write_text(json.dumps(card))
@@ -64,3 +66,14 @@ def test_one_seed_says_so_and_unevaluated_or_broken_cards_are_no_figures(tmp_pat
     text = results.to_markdown(results.rows(tmp_path))
     assert "0.4000 (one seed)" in text and "not trained yet" in text and "0.4412" in text
     json.dumps(results.to_json(results.rows(tmp_path)))
+
+
+def test_without_near_duplicates_is_shown_where_every_seed_has_it(tmp_path):
+    store(tmp_path, "basenet", 0, 0.4, rest=0.36)
+    store(tmp_path, "basenet", 1, 0.42, rest=0.38)
+    store(tmp_path, "basenet-norm", 0, 0.4, rest=0.36)
+    store(tmp_path, "basenet-norm", 1, 0.42)
+    rows = {row.name: row for row in results.rows(tmp_path)}
+    assert rows["basenet"].without_near_duplicates.mean == pytest.approx(0.37)
+    assert rows["basenet-norm"].without_near_duplicates is None
+    assert "| 0.3700 | 2 |" in results.to_markdown(list(rows.values()))

@@ -126,6 +126,7 @@ def rows(directory: Path | None = None) -> list[Row]:
         found = cards(entry.name, directory)
         network = describe(entry.spec.network)
         tests = [card["figures"]["test"] for card in found]
+        rests = [rest["accuracy"] for test in tests if (rest := test.get("without_near_duplicates"))]
         data = {f"{card['data']['title']}, {card['data']['origin']}" for card in found}
         table.append(
             Row(
@@ -138,9 +139,7 @@ def rows(directory: Path | None = None) -> list[Row]:
                 report_epochs=entry.report.epochs,
                 loss=Figure.of([test["loss"] for test in tests]),
                 accuracy=Figure.of([test["accuracy"] for test in tests]),
-                without_near_duplicates=Figure.of(
-                    [rest["accuracy"] for test in tests if (rest := test.get("without_near_duplicates"))]
-                ),
+                without_near_duplicates=Figure.of(rests) if len(rests) == len(tests) else None,
                 seeds=tuple(card["spec"]["fit"]["seed"] for card in found),
                 epochs=Figure.of([card["figures"]["epochs"] for card in found]),
                 minutes=Figure.of([card["wall_seconds"] / 60 for card in found]),
