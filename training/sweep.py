@@ -178,9 +178,10 @@ def _fit(job: Job, deadline: float, say: Say) -> bool:
                 shown = status.get("epoch", 0)
                 last = next((line for line in reversed(directory.history()) if line["kind"] == "epoch"), None)
                 if last:
+                    left = status.get("eta_seconds")
                     say(
                         f"    epoch {shown} of at most {job.spec.fit.max_epochs}: validation accuracy "
-                        f"{last['val_accuracy']:.4f}, {_clock(status.get('eta_seconds') or 0)} left"
+                        f"{last['val_accuracy']:.4f}{f', {_clock(left)} left' if left is not None else ''}"
                     )
             if time.monotonic() >= deadline and goes_on():
                 directory.request_stop()
