@@ -165,7 +165,7 @@ _add("plumage", "final-recipe", "network", "Plumage's network",
          _conv(64), Pool(), _conv(96), Pool(), _conv(192), Pool(), _conv(256), GlobalPool(), Dropout())])  # fmt: skip
 _add("plumage-cutmix", "plumage", "cutmix", "Plumage's network, cutmix",
      "A square of another picture in each picture, and the labels mixed by area: the network cannot learn the training "
-     "pictures by heart.", data__augmentation__cutmix=0.3)  # fmt: skip
+     "pictures by heart.", data__augmentation__cutmix=0.5)  # fmt: skip
 _add("basenet-35-steps", "basenet", "epoch_length", "BaseNet, 35 steps an epoch",
      "The report's formula for the steps of an epoch, read literally: it counts the test pictures, a fifth as many.",
      Report(1.9901, 0.4412, 27, "the same run of the report in the other reading"),
