@@ -11,7 +11,8 @@ import pytest
 from training import catalogue, data, rundir
 from training.birds import backbones
 
-SHIPPED = [run.id for run in rundir.models() if run.spec().data.backbone]
+HEADS = [run.id for run in rundir.models() if run.spec().data.backbone]
+SHIPPED = [name for name in HEADS if rundir.find(name).spec().data.name == "birds"]
 
 
 @pytest.fixture
@@ -59,6 +60,27 @@ def test_real_birds_get_their_species(name, alone):
     assert (rank < 5).mean() > 0.6 and sum(map(bool, flags)) <= len(flags) // 4
     heat = classifier.explain(images[0], int(probabilities[0].argmax()), "grad-cam")
     assert heat.shape == (224, 224) and heat.max() == 1
+
+
+@pytest.mark.parametrize("name", [name for name in HEADS if name not in SHIPPED])
+def test_a_head_for_cifar_knows_real_pictures(name, alone):
+    """Validation pictures of 32x32, enlarged by the worker's own path."""
+    from training import predict
+
+    run = rundir.find(name)
+    card, classifier = run.card(), predict.load(run)
+    assert card["data"]["name"] == "cifar100-25" and card["figures"]["test"]["pictures"] == 2500
+    if alone is None:
+        pytest.skip("PLUMAGE_DATA is not set: no real pictures here")
+    os.environ["PLUMAGE_DATA"] = alone
+    found = data.load("cifar100-25")
+    del os.environ["PLUMAGE_DATA"]
+    images, labels = np.asarray(found.validation_images[::40]), found.validation_labels[::40]
+    probabilities, _ = classifier.classify(images)
+    right = (probabilities.argmax(1) == labels).mean()
+    assert right > card["figures"]["validation"]["accuracy"] - 0.2  # 32 pictures: three deviations are 0.18
+    heat = classifier.explain(images[0], int(probabilities[0].argmax()), "grad-cam")
+    assert heat.ndim == 2 and heat.max() == 1
 
 
 def test_an_exported_head_is_whole_and_plain_keras_opens_it(alone, tmp_path):

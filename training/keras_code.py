@@ -121,7 +121,8 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         step = keras.ops.cast(step, "float32")
-        return self.schedule(keras.ops.maximum(step - self.shift, 0.0)) * keras.ops.minimum(1.0, (step + 1) / self.steps)''')
+        share = keras.ops.minimum(1.0, (step + 1) / self.steps)
+        return share * self.schedule(keras.ops.maximum(step - self.shift, 0.0))''')
     if fit.minutes:
         parts.append('''
 class StopAfter(keras.callbacks.Callback):
@@ -207,7 +208,8 @@ def _train(spec: RunSpec, pictures: bool) -> str:
         )
     else:
         loss = '"sparse_categorical_crossentropy"'
-    lines.append(f'    model.compile(optimizer=optimizer, loss={loss}, metrics=["accuracy"])')
+    lines.append(f"    loss = {loss}")
+    lines.append('    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])')
     callbacks = []
     if fit.average:
         callbacks.append("keras.callbacks.SwapEMAWeights(swap_on_epoch=True)")
@@ -256,12 +258,17 @@ def _optimizer(fit: Fit) -> list[str]:
     if fit.warmup_epochs:
         shift = warmup if fit.schedule == "cosine" else "0"
         lines.append(f"    rate = WarmUp(rate, {warmup}, {shift})")
-    extra = ", nesterov=True" if fit.nesterov else ""
+    arguments = ["rate", f"momentum={fit.momentum:g}"]
+    if fit.nesterov:
+        arguments.append("nesterov=True")
     if fit.average:
-        extra += f", use_ema=True, ema_momentum={fit.average:g}"
+        arguments += ["use_ema=True", f"ema_momentum={fit.average:g}"]
     if fit.weight_decay:
-        extra += f", weight_decay={fit.weight_decay:g}"
-    lines.append(f"    optimizer = keras.optimizers.SGD(rate, momentum={fit.momentum:g}{extra})")
+        arguments.append(f"weight_decay={fit.weight_decay:g}")
+    if len(arguments) <= 4:
+        lines.append(f"    optimizer = keras.optimizers.SGD({', '.join(arguments)})")
+    else:
+        lines += ["    optimizer = keras.optimizers.SGD(", f"        {', '.join(arguments)}", "    )"]
     if fit.weight_decay:
         lines.append('    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])')
     return lines
