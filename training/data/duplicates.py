@@ -11,7 +11,9 @@ in a network's features.  Here they are found from pixels alone, in three steps:
 The threshold was set once, on `cifar100-25`: there no pair of different classes, which is
 hardly ever a duplicate, scores higher.  All training pictures count, validation pictures too.
 Looked at, 100 of the 264 pairs drawn at random: 63 are of one photograph, 23 of different things
-of one kind taken alike (cans, bottles, bicycles of one shop), 14 merely look alike.
+of one kind taken alike (cans, bottles, bicycles of one shop), 14 merely look alike.  On the JPEG
+copy of `cifar10` the same threshold finds 800 of 10,000, 6 of them in another class; of 100 about
+87 are of one photograph, 6 of one kind, 7 look alike.  Barz and Denzler's eyes found 3.3 % there.
 """
 
 from __future__ import annotations
