@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs import report
-from training import bench, catalogue, results, rundir, toggles
+from training import bench, catalogue, cost, growth, results, rundir, toggles
 from training.toggles import Toggle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,6 +100,49 @@ def bench_table() -> str:
     return "\n".join(lines)
 
 
+def time_to_accuracy() -> str:
+    """A table of docs/speed.md: what each recipe reached, and the time of its steps as the benchmark measured them.
+
+    Cards say epochs and accuracy; their own wall times were taken on machines that did other work, so time is steps
+    times the benchmark's processor milliseconds, all sides of which were measured in turns in one run.
+    """
+    measured = json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))["networks"]
+    report = catalogue.variant("final")
+    own = {row.name: row for row in results.rows()}
+    epochs = own["final"].epochs.mean if own["final"].epochs else report.report.epochs
+    accuracy = str(own["final"].accuracy or f"{report.report.accuracy:.4f} (the report's; not trained here yet)")
+
+    def minutes(name: str, sides: list[tuple[str, str]], epochs: float) -> float | None:
+        spec = catalogue.variant(name).spec
+        same = next((n for n in measured if catalogue.variant(n).spec.network == spec.network), None)
+        if same is None:
+            return None  # the benchmark has not measured this network
+        found = {(side["side"], side["format"]): side["cpu_ms"] for side in measured[same]["sides"]}
+        return next(found[side] for side in sides if side in found) * cost.steps_per_epoch(spec) * epochs / 6e4
+
+    plain = minutes("final", [(bench.FED, "float32")], epochs)
+    lines = ["| network and recipe | in | epochs | test accuracy | processor minutes | share of the first line |", "|---|---|---|---|---|---|",
+             f"| `final`, the report's | plain Keras | {epochs:.0f} | {accuracy} | {plain or 0:.0f} | 1 |"]  # fmt: skip
+    engine = [(bench.ENGINE, "bfloat16"), (bench.ENGINE, "float32")]
+    for name in ("final", "final-recipe", "plumage", "plumage-cutmix"):
+        row = own[name]
+        if row.accuracy and row.epochs:
+            took = minutes(name, engine, row.epochs.mean)
+            time = f"{took:.0f} | {took / plain:.2f}" if took and plain else "not measured yet | –"
+            lines.append(f"| `{name}` | this engine | {row.epochs.mean:.0f} | {row.accuracy} | {time} |")
+    return "\n".join(lines)
+
+
+def growth_tables() -> str:
+    """The tables of docs/growth.md, from the last measurement that was committed."""
+    path = ROOT / "docs" / "growth.json"
+    if not path.is_file():
+        return (
+            "Not measured yet: `python -m training.growth --out docs/growth.json`, on a machine that does nothing else."
+        )
+    return "\n".join(growth.tables(json.loads(path.read_text(encoding="utf-8"))))
+
+
 Part = tuple[str, str | None, Callable[[], str]]
 PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file), what makes the text
     ("docs/toggles.md", None, toggles_page),
@@ -107,6 +150,8 @@ PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file
     ("README.md", "results", results_table),
     ("models/README.md", "models", models_table),
     ("docs/speed.md", "bench", bench_table),
+    ("docs/speed.md", "time", time_to_accuracy),
+    ("docs/growth.md", "growth", growth_tables),
 )
 
 
