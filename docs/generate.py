@@ -107,10 +107,10 @@ def time_to_accuracy() -> str:
     times the benchmark's processor milliseconds, all sides of which were measured in turns in one run.
     """
     measured = json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))["networks"]
-    report = catalogue.variant("final")
+    stated = catalogue.variant("final").report
     own = {row.name: row for row in results.rows()}
-    epochs = own["final"].epochs.mean if own["final"].epochs else report.report.epochs
-    accuracy = str(own["final"].accuracy or f"{report.report.accuracy:.4f} (the report's; not trained here yet)")
+    epochs = own["final"].epochs.mean if own["final"].epochs else stated.epochs
+    accuracy = str(own["final"].accuracy or f"{stated.accuracy:.4f} (the report's; not trained here yet)")
 
     def minutes(name: str, sides: list[tuple[str, str]], epochs: float) -> float | None:
         spec = catalogue.variant(name).spec
@@ -122,7 +122,7 @@ def time_to_accuracy() -> str:
 
     plain = minutes("final", [(bench.FED, "float32")], epochs)
     lines = ["| network and recipe | in | epochs | test accuracy | processor minutes | share of the first line |", "|---|---|---|---|---|---|",
-             f"| `final`, the report's | plain Keras | {epochs:.0f} | {accuracy} | {plain or 0:.0f} | 1 |"]  # fmt: skip
+             f"| `final`, the report's | plain Keras | {epochs:.0f} | {accuracy} | {f'{plain:.0f}' if plain else 'not measured yet'} | 1 |"]  # fmt: skip
     engine = [(bench.ENGINE, "bfloat16"), (bench.ENGINE, "float32")]
     for name in ("final", "final-recipe", "plumage", "plumage-cutmix"):
         row = own[name]

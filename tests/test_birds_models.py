@@ -24,6 +24,14 @@ def alone(monkeypatch):
     return found
 
 
+def real(folder, name):
+    """The real pictures, read past `alone`."""
+    os.environ["PLUMAGE_DATA"] = folder
+    found = data.load(name)
+    del os.environ["PLUMAGE_DATA"]
+    return found
+
+
 def test_some_ship():
     assert SHIPPED
 
@@ -51,9 +59,7 @@ def test_real_birds_get_their_species(name, alone):
         probabilities, _ = classifier.classify(np.full((1, 224, 224, 3), 128, np.uint8))
         assert np.allclose(probabilities.sum(1), 1)
         pytest.skip("PLUMAGE_DATA is not set: no real birds here, only that the model answers was tested")
-    os.environ["PLUMAGE_DATA"] = alone
-    birds = data.load("birds")
-    del os.environ["PLUMAGE_DATA"]
+    birds = real(alone, "birds")
     images, labels = np.asarray(birds.validation_images[::13]), birds.validation_labels[::13]
     probabilities, flags = classifier.classify(images)
     rank = (probabilities > probabilities[np.arange(len(labels)), labels][:, None]).sum(1)
@@ -72,9 +78,7 @@ def test_a_head_for_cifar_knows_real_pictures(name, alone):
     assert card["data"]["name"] == "cifar100-25" and card["figures"]["test"]["pictures"] == 2500
     if alone is None:
         pytest.skip("PLUMAGE_DATA is not set: no real pictures here")
-    os.environ["PLUMAGE_DATA"] = alone
-    found = data.load("cifar100-25")
-    del os.environ["PLUMAGE_DATA"]
+    found = real(alone, "cifar100-25")
     images, labels = np.asarray(found.validation_images[::40]), found.validation_labels[::40]
     probabilities, _ = classifier.classify(images)
     right = (probabilities.argmax(1) == labels).mean()
