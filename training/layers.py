@@ -22,12 +22,14 @@ def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tens
     channels = x.shape[-1]
     if channels % 16:
         return _narrow_batch_norm(x, gamma, beta)
+    picture = len(x.shape) == 4
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x if len(x.shape) == 4 else tf.reshape(x, [-1, 1, 1, channels]),
+        x=x if picture else tf.reshape(x, [-1, 1, 1, channels]),
         scale=gamma, offset=beta, mean=[], variance=[], epsilon=BN_EPSILON, is_training=True,
     )  # fmt: skip
     count = tf.cast(tf.size(x) // channels, tf.float32)
-    return tf.reshape(y, tf.shape(x)), mean, variance * ((count - 1) / count)  # it divides by n - 1
+    y = y if picture else tf.reshape(y, tf.shape(x))  # TensorFlow joins it with a relu that follows at once
+    return y, mean, variance * ((count - 1) / count)  # it divides by n - 1
 
 
 def _narrow_batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
