@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 
 from tests.test_describe import networks
-from training import catalogue, model
+from training import catalogue, layers, model
 from training.describe import expand
 from training.spec import Network
 
@@ -91,6 +91,26 @@ def test_inference_equals_keras_on_random_networks(network):
     logits, averages = model.forward(expand(network), model.variables(plain), x)
     assert not averages
     np.testing.assert_allclose(tf.nn.softmax(logits), plain(x), rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize(("side", "size"), [(1, 3), (2, 2), (3, 3), (4, 2), (4, 3), (4, 5), (5, 3)])
+def test_a_convolution_and_its_gradients_on_small_maps_equal_tensorflows(side, size, padding):
+    if padding == "VALID" and size > side:
+        pytest.skip("no place for the kernel")
+    x = tf.constant(rng.normal(size=(6, side, side, 5)).astype(np.float32))
+    kernel = tf.constant(rng.normal(size=(size, size, 5, 7)).astype(np.float32))
+
+    def both(convolution):
+        with tf.GradientTape() as tape:
+            tape.watch((x, kernel))
+            y = convolution(x, kernel)
+            loss = tf.reduce_sum(tf.sin(y))
+        return y, *tape.gradient(loss, (x, kernel))
+
+    ours = both(lambda x, kernel: layers.conv2d(x, kernel, padding))
+    for mine, theirs in zip(ours, both(lambda x, kernel: tf.nn.conv2d(x, kernel, 1, padding)), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_dropout_keeps_the_rate_and_the_mean():

@@ -1,4 +1,4 @@
-"""Training-time batch norm and dropout, written so that they cost little on a CPU."""
+"""Training-time convolution, batch norm and dropout, written so that they cost little on a CPU."""
 
 from __future__ import annotations
 
@@ -9,6 +9,44 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 BN_MOMENTUM, BN_EPSILON = 0.99, 1e-3  # Keras's own defaults
+
+
+SMALL_MAP = 16  # pixels; see `conv2d`
+
+
+def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+    """`tf.nn.conv2d` with strides of 1.
+
+    On maps of at most 4x4 the kernel's gradient is a product of matrices for each place of the kernel:
+    TensorFlow's own takes 1.0 to 8 times as long there (256 channels: 8.2 ms against 2.0 in bfloat16 with
+    AMX, 13.9 against 11.4 without, 8.7 against 7.4 in float32), and less on larger ones.
+    """
+    import tensorflow as tf
+
+    height, width, channels = x.shape[1:]
+    rows, columns, _, filters = kernel.shape
+    if height * width > SMALL_MAP or rows * columns == 1:
+        return tf.nn.conv2d(x, kernel, 1, padding)
+
+    @tf.custom_gradient
+    def convolve(x, kernel):
+        def gradient(dy):
+            dx = tf.nn.conv2d_transpose(dy, kernel, tf.shape(x), 1, padding)
+            above, left = (rows - 1) // 2, (columns - 1) // 2
+            margins = [[0, 0], [above, rows - 1 - above], [left, columns - 1 - left], [0, 0]]
+            padded = tf.pad(x, margins) if padding == "SAME" else x
+            flat = tf.reshape(dy, [-1, filters])
+
+            def tap(i, j):
+                seen = padded[:, i : i + dy.shape[1], j : j + dy.shape[2]]
+                return tf.matmul(tf.reshape(seen, [-1, channels]), flat, transpose_a=True)
+
+            taps = tf.stack([tap(i, j) for i in range(rows) for j in range(columns)])
+            return dx, tf.reshape(taps, kernel.shape)
+
+        return tf.nn.conv2d(x, kernel, 1, padding), gradient
+
+    return convolve(x, kernel)
 
 
 def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

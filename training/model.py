@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.describe import Layer, expand
-from training.layers import BN_EPSILON, BN_MOMENTUM, batch_norm, dropout, moving
+from training.layers import BN_EPSILON, BN_MOMENTUM, batch_norm, conv2d, dropout, moving
 
 if TYPE_CHECKING:
     import keras
@@ -124,7 +124,7 @@ def forward(
             case "conv" | "dense":
                 kernel = weights[f"{layer.name}/kernel"]
                 x = tf.cast(x, kernel.dtype)
-                x = tf.nn.conv2d(x, kernel, 1, layer.padding.upper()) if layer.kind == "conv" else tf.matmul(x, kernel)
+                x = conv2d(x, kernel, layer.padding.upper()) if layer.kind == "conv" else tf.matmul(x, kernel)
                 # In training, batch norm takes a bias away again at once: leaving it out there
                 # is exact (its gradient is 0) and saves two passes over the activations.
                 if seed is None or layers[index + 1].kind != "batch_norm":
