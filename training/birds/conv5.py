@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from training import paths
-from training.birds import features, heads, loop
+from training.birds import features, folded, heads, loop
 from training.birds.backbones import CONV4, LITE0
 from training.engine import computes_bfloat16
 
@@ -118,8 +118,8 @@ def conv4_features(pictures: np.ndarray, validation: np.ndarray) -> tuple[list[n
     """Conv4's maps of the pictures and of their mirror images, and of the validation pictures."""
 
     def make() -> Any:
-        model = CONV4.load()
-        return lambda pixels: model(CONV4.preprocess(pixels), training=False)
+        network = folded.forward(CONV4.load())
+        return lambda pixels: network(CONV4.preprocess(pixels))
 
     def maps(pictures: np.ndarray, mirror: bool = False) -> np.ndarray:
         return features.extract(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from training import catalogue, console, cost, data, launcher, rundir
-from training.birds import heads
+from training.birds import folded, heads
 from training.birds.backbones import SIZE, Backbone, get
 from training.describe import describe
 from training.paths import runs_dir
@@ -41,7 +41,8 @@ def measure(backbone: Backbone) -> tuple[float, float]:
     import tensorflow as tf
 
     model = backbone.load(backbone.deployed())
-    forward = tf.function(lambda pixels: model(backbone.preprocess(pixels), training=False))
+    network = folded.forward(model)
+    forward = tf.function(lambda pixels: network(backbone.preprocess(pixels)))
     pixels = tf.zeros((BATCH, SIZE, SIZE, 3))
     forward(pixels)
     start = time.perf_counter()

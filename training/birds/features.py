@@ -76,13 +76,6 @@ def _extract(folder: Path, done: int, pictures: np.ndarray, network: Callable[[A
             progress(end, len(pictures))
 
 
-def pooled(model: Any) -> Any:
-    """`model` followed by global average pooling: (n, channels)."""
-    import keras
-
-    return keras.Model(model.input, keras.layers.GlobalAveragePooling2D(name="pooled")(model.output))
-
-
 def lines(what: str, every: int = 320) -> Progress:
     """A progress that prints a line now and then."""
 

@@ -20,7 +20,7 @@ import numpy as np
 from training import catalogue
 from training import model as networks
 from training.augment import augment
-from training.birds import heads
+from training.birds import folded, heads
 from training.birds.backbones import get
 from training.engine import AUGMENT_STREAM, DROPOUT_STREAM, MIX_STREAM, Engine
 from training.mix import mix
@@ -51,16 +51,19 @@ class FineTune(Engine):
         self._backbone = get(spec.data.backbone or "")
         if spec.fit.precision == "auto" and not self._backbone.half:
             self.precision, self._dtype = "float32", tf.float32
-        self._extractor = _in_format(self.precision, lambda: self._backbone.load(self._backbone.deployed()))
-        # Validation computes in float32, as every figure of a card does.
-        self._exact = self._extractor if self.precision == "float32" else _in_format("float32", self._backbone.build)
-        own = networks.variables(self._extractor)
+        extractor = _in_format(
+            "float32" if self._careful else self.precision, lambda: self._backbone.load(self._backbone.deployed())
+        )
+        self._exact = folded.forward(extractor)  # for validation, in float32, as every figure of a card
+        learning = folded.forward(extractor, self.precision)
+        self._learning = learning if self._careful else lambda pixels: extractor(pixels, training=True)
+        own = networks.variables(extractor)
         self._variables |= own
         self._trainable |= {name: variable for name, variable in own.items() if variable.trainable}
         self._momentum |= {
             name: tf.Variable(tf.zeros_like(v), trainable=False) for name, v in self._trainable.items() if name in own
         }
-        self._depths = _depths(self._extractor, self._trainable)
+        self._depths = _depths(extractor, self._trainable)
         self._images, self._labels = tf.constant(np.asarray(pictures.images)), tf.constant(pictures.labels)
         self._count = len(pictures.images)
         self._batches = self.steps_per_epoch = -(-self._count // spec.fit.batch_size)
@@ -79,7 +82,7 @@ class FineTune(Engine):
         if self.spec.data.augmentation.mixes:
             x, target = mix(x, target, self.spec.data.augmentation, self._seed(MIX_STREAM, step))
         with tf.GradientTape() as tape:
-            logits, moving = self._forward(self._extractor, x, self._seed(DROPOUT_STREAM, step))
+            logits, moving = self._forward(self._learning, x, self._seed(DROPOUT_STREAM, step))
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
         gradients = tape.gradient(loss, self._trainable)
         done = tf.cast(step, tf.float32) / float(fit.max_epochs * self.steps_per_epoch)
@@ -103,13 +106,11 @@ class FineTune(Engine):
             return 1.0
         return tf.where(done >= (1 - depth) * UNFROZEN_AFTER, SLOWEST ** (1 - depth), 0.0)
 
-    def _forward(self, extractor: Any, pixels: Any, seed: Any = None) -> tuple[Any, dict[str, Any]]:
+    def _forward(self, extract: Callable[[Any], Any], pixels: Any, seed: Any = None) -> tuple[Any, dict[str, Any]]:
         """Logits and, in training (`seed` given), the new moving statistics of the head's batch norm."""
         import tensorflow as tf
 
-        training = seed is not None and not self._careful
-        maps = extractor(self._backbone.preprocess(heads.enlarged(pixels)), training=training)
-        maps = tf.cast(maps, tf.float32)
+        maps = tf.cast(extract(self._backbone.preprocess(heads.enlarged(pixels))), tf.float32)
         features = tf.reduce_mean(maps, (1, 2)) if len(self.spec.network.input_shape) == 1 else maps
         weights = self._variables if seed is None else self._cast()
         return networks.forward(self._layers, weights, (features - self.mean) / self.std, seed)
@@ -121,9 +122,6 @@ class FineTune(Engine):
 
     def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
         """Logits in small batches: a backbone's activations are large.  Validation pictures are never augmented."""
-        if self._exact is not self._extractor:
-            for exact, variable in zip(self._exact.variables, self._extractor.variables, strict=True):
-                exact.assign(variable)
         parts = [
             self._predict(images[i : i + EVALUATION_BATCH]).numpy() for i in range(0, len(images), EVALUATION_BATCH)
         ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training import data
-from training.birds import features
+from training.birds import features, folded
 from training.birds.backbones import SIZE, Backbone, WeightsError, get
 from training.birds.species import written
 
@@ -30,8 +30,15 @@ def feature_model(backbone: Backbone, pooled: bool, file: Path | None = None) ->
     Pictures of another size are brought to 224x224 (bicubic).  `pooled`: (n, channels), the
     mean over the map, else (n, 7, 7, channels).
     """
-    model = features.pooled(backbone.load(file)) if pooled else backbone.load(file)
-    return lambda pixels: model(backbone.preprocess(enlarged(pixels)), training=False)
+    import tensorflow as tf
+
+    network = folded.forward(backbone.load(file))
+
+    def run(pixels: Any) -> Any:
+        maps = network(backbone.preprocess(enlarged(pixels)))
+        return tf.reduce_mean(maps, (1, 2)) if pooled else maps
+
+    return run
 
 
 def enlarged(pixels: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from training import explain, predict, weights
-from training.birds import backbones, features, heads
+from training.birds import backbones, features, folded, heads
 from training.birds.neighbours import Neighbours
 from training.rundir import RunDir, RunError
 from training.unlike import Subspace, fit_subspace
@@ -28,7 +28,8 @@ class Extractor:
 
     def __init__(self, backbone: backbones.Backbone, model: Any, key: str):
         self.shape, self.key = backbone.feature_shape, key
-        self.network = lambda pixels: model(backbone.preprocess(heads.enlarged(pixels)), training=False)
+        forward = folded.forward(model)
+        self.network = lambda pixels: forward(backbone.preprocess(heads.enlarged(pixels)))
         self._graphs: dict[int, Any] = {}  # one for each size of pictures, for any number of them: traced once
         self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
 

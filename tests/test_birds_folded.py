@@ -1,0 +1,78 @@
+"""Batch norm folded into convolutions: the same function, the same gradients."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.birds import folded
+from training.birds.backbones import LITE0, RESNET50, RESNET50V2
+
+rng = np.random.default_rng(0)
+
+
+def shaken(model: keras.Model) -> keras.Model:
+    """`model` with batch norm that changes something."""
+    for layer in model.layers:
+        for variable in layer.weights if isinstance(layer, keras.layers.BatchNormalization) else ():
+            low, high = (0.5, 1.5) if variable.name in ("gamma", "moving_variance") else (-0.3, 0.3)
+            variable.assign(rng.uniform(low, high, variable.shape))
+    return model
+
+
+def small() -> keras.Model:
+    """Every kind of layer; two convolutions must not be folded, for a sum or a relu stands between."""
+    layers = keras.layers
+    inputs = keras.Input((12, 12, 3))
+    x = layers.ZeroPadding2D(((1, 0), (0, 1)))(inputs)
+    x = layers.BatchNormalization(scale=False, center=False)(layers.Conv2D(8, 3, strides=2)(x))
+    x = layers.ReLU(6.0)(x)
+    shared = layers.Conv2D(8, 1, use_bias=False)(x)
+    y = layers.Activation("relu")(layers.BatchNormalization(scale=False)(shared))
+    y = layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same", use_bias=False)(y))
+    y = layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", activation="relu")(y))
+    z = layers.ReLU()(layers.BatchNormalization()(layers.Add()([shared, y])))
+    return shaken(keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.MaxPooling2D(2, padding="same")(z))))
+
+
+def test_values_and_gradients_equal_keras():
+    model, x = small(), tf.constant(rng.normal(size=(4, 12, 12, 3)).astype(np.float32))
+    variables = [variable.value for variable in model.trainable_variables]
+
+    def both(network):
+        with tf.GradientTape() as tape:
+            y = network(x)
+            loss = tf.reduce_sum(tf.sin(3 * y))
+        return [y, *tape.gradient(loss, variables)]
+
+    assert len(variables) == 13
+    for ours, theirs in zip(both(folded.forward(model)), both(lambda x: model(x, training=False)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_variable_that_changes_counts_at_once_in_a_graph():
+    model, x = small(), tf.ones((1, 12, 12, 3))
+    run = tf.function(folded.forward(model))
+    before = run(x).numpy()
+    shaken(model)
+    assert not np.allclose(run(x), before)
+    np.testing.assert_allclose(run(x), model(x, training=False), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", [RESNET50, RESNET50V2, LITE0], ids=lambda backbone: backbone.name)
+def test_the_backbones_give_the_same_maps(backbone):
+    model = shaken(backbone.build())
+    pixels = backbone.preprocess(tf.constant(rng.uniform(0, 255, (2, 224, 224, 3)).astype(np.float32)))
+    expected = model(pixels, training=False).numpy()
+    error = np.linalg.norm(folded.forward(model)(pixels) - expected) / np.linalg.norm(expected)
+    assert error < 1e-4
+    assert folded.forward(model, "bfloat16")(pixels).dtype == tf.bfloat16
+
+
+def test_a_layer_that_is_not_known_is_refused():
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.UpSampling2D(2)(inputs))
+    with pytest.raises(TypeError, match="UpSampling2D"):
+        folded.forward(model)
+    with pytest.raises(TypeError, match="Conv2D"):
+        folded.forward(keras.Model(inputs, keras.layers.Conv2D(4, 3, dilation_rate=2)(inputs)))

@@ -1,0 +1,118 @@
+"""A backbone in inference mode, faster: batch norm is multiplied into the convolution before it.
+
+In inference mode batch norm is one factor and one offset a channel, so conv, then batch norm, is a
+convolution with another kernel and bias.  Keras computes the two one after the other, each a pass over
+the activations.  The kernel is folded inside the graph from the variables themselves, so that gradients
+reach them and a fine-tuned variable counts at once: the same function of the same variables.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+
+def forward(model: keras.Model, dtype: str = "float32") -> Callable[[Any], Any]:
+    """The function that `model(x, training=False)` is, for a model of convolutions, batch norm, relu, padding,
+    pooling and sums; its convolutions compute in `dtype`, "float32" or "bfloat16", and so is its result.
+
+    Raises TypeError for a model with other layers.
+    """
+    import keras
+
+    layers = model.layers[1:]
+    readers = Counter(id(x) for layer in layers for x in _inputs(layer))
+    norms = {id(layer.input): layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)}
+    for layer in layers:
+        _operation(layer)  # raises for one that is not known
+
+    def run(x: Any) -> Any:
+        values = {id(model.input): x}
+        for layer in layers:
+            if id(layer.output) in values:
+                continue  # batch norm that was folded
+            inputs = [values[id(tensor)] for tensor in _inputs(layer)]
+            if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+                alone = readers[id(layer.output)] == 1 and layer.activation is keras.activations.linear
+                norm = norms.get(id(layer.output)) if alone else None
+                values[id(layer.output)] = y = _convolution(layer, norm, inputs[0], dtype)
+                if norm is not None:
+                    values[id(norm.output)] = y
+            else:
+                values[id(layer.output)] = _operation(layer)(*inputs)
+        return values[id(model.output)]
+
+    return run
+
+
+def _inputs(layer: Any) -> list[Any]:
+    return layer.input if isinstance(layer.input, list) else [layer.input]
+
+
+def _scale(norm: Any) -> tuple[Any, Any]:
+    """Batch norm's factor and offset, float32 (channels,)."""
+    import tensorflow as tf
+
+    factor = tf.math.rsqrt(norm.moving_variance + norm.epsilon)
+    factor = factor if norm.gamma is None else factor * norm.gamma
+    offset = -norm.moving_mean * factor
+    return factor, offset if norm.beta is None else offset + norm.beta
+
+
+def _convolution(layer: Any, norm: Any, x: Any, dtype: str) -> Any:
+    import keras
+    import tensorflow as tf
+
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    kernel, bias = tf.convert_to_tensor(layer.kernel), layer.bias
+    if norm is not None:
+        factor, offset = _scale(norm)
+        kernel = kernel * (factor[:, None] if depthwise else factor)
+        bias = offset if bias is None else offset + bias * factor
+    x, kernel = tf.cast(x, dtype), tf.cast(kernel, dtype)
+    convolve = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
+    y = convolve(x, kernel, (1, *layer.strides, 1), layer.padding.upper())
+    return layer.activation(y if bias is None else tf.nn.bias_add(y, tf.cast(bias, dtype)))
+
+
+def _operation(layer: Any) -> Callable[..., Any]:
+    """The function of a layer, in the number format of its input."""
+    import keras
+    import tensorflow as tf
+
+    kind = keras.layers
+    if isinstance(layer, kind.BatchNormalization):
+
+        def normalize(x: Any) -> Any:
+            factor, offset = _scale(layer)
+            return x * tf.cast(factor, x.dtype) + tf.cast(offset, x.dtype)
+
+        return normalize
+    if (
+        isinstance(layer, kind.ReLU)
+        and layer.max_value in (None, 6)
+        and not layer.threshold
+        and not layer.negative_slope
+    ):
+        return tf.nn.relu6 if layer.max_value else tf.nn.relu
+    if isinstance(layer, kind.Activation) and layer.activation is keras.activations.relu:
+        return tf.nn.relu
+    if isinstance(layer, kind.Add):
+        return lambda *x: tf.add_n(x)
+    if isinstance(layer, kind.ZeroPadding2D):
+        return lambda x: tf.pad(x, [(0, 0), *layer.padding, (0, 0)])
+    if isinstance(layer, kind.MaxPooling2D):
+        return lambda x: tf.nn.max_pool2d(x, layer.pool_size, layer.strides, layer.padding.upper())
+    if isinstance(layer, kind.GlobalAveragePooling2D):
+        return lambda x: tf.reduce_mean(x, (1, 2))
+    if (
+        isinstance(layer, kind.Conv2D | kind.DepthwiseConv2D)
+        and set(layer.dilation_rate) == {1}
+        and getattr(layer, "groups", 1) == 1
+    ):
+        return lambda x: _convolution(layer, None, x, "float32")
+    raise TypeError(f"The layer {layer.name} ({type(layer).__name__}) cannot be folded.")
