@@ -362,6 +362,17 @@ def test_compare_without_runs_leads_to_the_first(places: Path) -> None:
     assert "nothing to compare yet" in at.info[0].value and at.get("page_link")
 
 
+def test_compare_opens_with_the_toggle_that_did_most_among_the_shipped_models(places: Path) -> None:
+    (places / "plumage_models").mkdir()
+    for name, accuracy in (("basenet", 0.4), ("basenet-norm", 0.41), ("basenet-norm-aug", 0.5), ("plumage", 0.9)):
+        made = finished(catalogue.variant(name).spec, test={"loss": 1.5, "accuracy": accuracy, "pictures": 2500})
+        made.path.rename(places / "plumage_models" / name)
+    at = show("compare")
+    assert at.multiselect[0].value == ["basenet-norm", "basenet-norm-aug"]
+    mine = finished(DRAWN)
+    assert show("compare").multiselect[0].value == [mine.id, "basenet-norm"]
+
+
 def test_compare_shows_what_differs_figures_and_what_the_change_did(places: Path) -> None:
     a = finished(DRAWN, 0.4, {"loss": 1.9, "accuracy": 0.45, "pictures": 2500})
     b = finished(DRAWN.replace({"network.pooling": "average"}), 0.43)
