@@ -134,17 +134,17 @@ class Engine:
         fit = self.spec.fit
         x, targets = self.inputs(indices, step)
         with tf.GradientTape() as tape:
-            logits, moving = networks.forward(self._layers, self._cast(), x, self._seed(DROPOUT_STREAM, step))
+            logits, moving = self._learn(x, self._seed(DROPOUT_STREAM, step))
             loss = tf.reduce_mean(_losses(targets, logits, fit.label_smoothing))
         gradients = tape.gradient(loss, self._trainable)
         for name, variable in self._trainable.items():
             if fit.weight_decay and name.endswith("kernel"):
-                variable.assign_sub(variable * (fit.weight_decay * rate))
+                variable.assign_sub(variable * (fit.weight_decay * self._rate(name, rate, step)))
             if gradients[name] is not None:  # None for a bias that batch norm takes away again
                 tf.raw_ops.ResourceApplyKerasMomentum(
                     var=variable.handle,
                     accum=self._momentum[name].handle,
-                    lr=rate,
+                    lr=self._rate(name, rate, step),
                     grad=gradients[name],
                     momentum=fit.momentum,
                     use_nesterov=fit.nesterov,
@@ -153,6 +153,14 @@ class Engine:
             self._variables[name].assign(value)
         self._average(step)
         return loss, _accuracy(targets, logits)
+
+    def _learn(self, x: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
+        """Logits of a training pass, and the new moving statistics."""
+        return networks.forward(self._layers, self._cast(), x, seed)
+
+    def _rate(self, name: str, rate: Any, step: Any) -> Any:
+        """The learning rate of one variable at a global step."""
+        return rate
 
     def _average(self, step: Any) -> None:
         """Move the average towards the weights; its first steps count more, so that it forgets the initial weights."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,8 +23,7 @@ from training import model as networks
 from training.augment import augment
 from training.birds import folded, heads
 from training.birds.backbones import get
-from training.engine import AUGMENT_STREAM, DROPOUT_STREAM, MIX_STREAM, Engine
-from training.mix import mix
+from training.engine import Engine
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -54,9 +54,9 @@ class FineTune(Engine):
         extractor = _in_format(
             "float32" if self._careful else self.precision, lambda: self._backbone.load(self._backbone.deployed())
         )
-        self._exact = folded.forward(extractor)  # for validation, in float32, as every figure of a card
-        learning = folded.forward(extractor, self.precision)
-        self._learning = learning if self._careful else lambda pixels: extractor(pixels, training=True)
+        self._exact_maps = folded.forward(extractor)  # for validation, in float32, as every figure of a card
+        careful, plain = folded.forward(extractor, self.precision), partial(extractor, training=True)
+        self._maps = careful if self._careful else plain
         own = networks.variables(extractor)
         self._variables |= own
         self._trainable |= {name: variable for name, variable in own.items() if variable.trainable}
@@ -69,33 +69,20 @@ class FineTune(Engine):
         self._batches = self.steps_per_epoch = -(-self._count // spec.fit.batch_size)
         self._predict = tf.function(self._answers, reduce_retracing=True, autograph=False)
 
-    def _step(self, indices: Any, rate: Any, step: Any) -> tuple[Any, Any]:
+    def _prepare(self, x: Any, seed: Any, changed: bool = True) -> Any:
+        """Augmented pixels: the backbone normalizes them in its own way, and the head normalizes features."""
         import tensorflow as tf
 
-        fit, classes = self.spec.fit, self.spec.network.classes
-        labels = tf.gather(self._labels, indices)
-        x = augment(
-            tf.cast(tf.gather(self._images, indices), tf.float32), self.spec.data.augmentation,
-            self._seed(AUGMENT_STREAM, step),
-        )  # fmt: skip
-        target = tf.one_hot(labels, classes) * (1 - fit.label_smoothing) + fit.label_smoothing / classes
-        if self.spec.data.augmentation.mixes:
-            x, target = mix(x, target, self.spec.data.augmentation, self._seed(MIX_STREAM, step))
-        with tf.GradientTape() as tape:
-            logits, moving = self._forward(self._learning, x, self._seed(DROPOUT_STREAM, step))
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
-        gradients = tape.gradient(loss, self._trainable)
-        done = tf.cast(step, tf.float32) / float(fit.max_epochs * self.steps_per_epoch)
-        for name, variable in self._trainable.items():
-            if gradients[name] is not None:
-                tf.raw_ops.ResourceApplyKerasMomentum(
-                    var=variable.handle, accum=self._momentum[name].handle, lr=rate * self._share(name, done),
-                    grad=gradients[name], momentum=fit.momentum, use_nesterov=fit.nesterov,
-                )  # fmt: skip
-        for name, value in moving.items():
-            self._variables[name].assign(value)
-        right = tf.argmax(logits, 1, tf.int32) == tf.argmax(target, 1, tf.int32)
-        return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+        return augment(tf.cast(x, tf.float32), self.spec.data.augmentation, seed)
+
+    def _learn(self, x: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
+        return self._forward(self._maps, x, seed)
+
+    def _rate(self, name: str, rate: Any, step: Any) -> Any:
+        import tensorflow as tf
+
+        done = tf.cast(step, tf.float32) / float(self.spec.fit.max_epochs * self.steps_per_epoch)
+        return rate * self._share(name, done)
 
     def _share(self, name: str, done: Any) -> Any:
         """Of the learning rate, what a variable gets when `done` of the training is over."""
@@ -118,7 +105,7 @@ class FineTune(Engine):
     def _answers(self, pixels: Any) -> Any:
         import tensorflow as tf
 
-        return self._forward(self._exact, tf.cast(pixels, tf.float32))[0]
+        return self._forward(self._exact_maps, tf.cast(pixels, tf.float32))[0]
 
     def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
         """Logits in small batches: a backbone's activations are large.  Validation pictures are never augmented."""
