@@ -13,7 +13,7 @@ from training.describe import expand
 LADDER = [
     "basenet", "basenet-norm", "basenet-norm-aug", "basenet-norm-aug-es", "basenet-bn", "basenet-bn-dropout",
     "basenet-3x3", "basenet-avgpool", "provisional", "final", "final-maxpool", "final-bottleneck", "final-recipe", "plumage",
-    "plumage-cutmix",
+    "plumage-cutmix", "plumage-decay",
 ]  # fmt: skip
 
 
@@ -21,6 +21,7 @@ def test_the_ladder_is_the_reports():
     assert [name for name in catalogue.names() if name in LADDER] == LADDER
     for earlier, later in pairwise(LADDER[:9]):
         assert catalogue.variant(later).parent == earlier
+    assert catalogue.line("basenet-avgpool") == LADDER[:8]
     assert catalogue.variant("final-maxpool").parent == catalogue.variant("final-bottleneck").parent == "final"
 
 
