@@ -18,18 +18,21 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
     """`tf.nn.conv2d` with strides of 1.
 
     On maps of at most 4x4 the kernel's gradient is a product of matrices for each place of the kernel:
-    TensorFlow's own takes 1.0 to 8 times as long there (256 channels: 8.2 ms against 2.0 in bfloat16 with
-    AMX, 13.9 against 11.4 without, 8.7 against 7.4 in float32), and less on larger ones.
+    TensorFlow's own takes as long there or up to 8 times (256 channels: 8.2 ms against 2.0 in bfloat16 with
+    AMX, 13.9 against 11.4 without, 8.7 against 7.4 in float32), and less on larger ones.  With a GPU, not
+    measured, TensorFlow's own stays.
     """
     import tensorflow as tf
 
     height, width, channels = x.shape[1:]
     rows, columns, _, filters = kernel.shape
-    if height * width > SMALL_MAP or rows * columns == 1:
+    if height * width > SMALL_MAP or rows * columns == 1 or tf.config.list_physical_devices("GPU"):
         return tf.nn.conv2d(x, kernel, 1, padding)
 
     @tf.custom_gradient
     def convolve(x, kernel):
+        y = tf.nn.conv2d(x, kernel, 1, padding)
+
         def gradient(dy):
             dx = tf.nn.conv2d_transpose(dy, kernel, tf.shape(x), 1, padding)
             above, left = (rows - 1) // 2, (columns - 1) // 2
@@ -38,13 +41,13 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
             flat = tf.reshape(dy, [-1, filters])
 
             def tap(i, j):
-                seen = padded[:, i : i + dy.shape[1], j : j + dy.shape[2]]
+                seen = padded[:, i : i + y.shape[1], j : j + y.shape[2]]
                 return tf.matmul(tf.reshape(seen, [-1, channels]), flat, transpose_a=True)
 
             taps = tf.stack([tap(i, j) for i in range(rows) for j in range(columns)])
             return dx, tf.reshape(taps, kernel.shape)
 
-        return tf.nn.conv2d(x, kernel, 1, padding), gradient
+        return y, gradient
 
     return convolve(x, kernel)
 
