@@ -90,7 +90,8 @@ def options(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> dict[s
 def _first_choice(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
     """The two newest runs that have begun, filled up with the two shipped models that one change sets furthest apart."""
     begun = (key for key, run in there.items() if not _shipped(run) and run.history())
-    return list(islice(chain(islice(begun, 2), _telling_pair(there, specs), there), 2))
+    shipped = (key for key, run in there.items() if _shipped(run))
+    return list(dict.fromkeys(chain(islice(begun, 2), _telling_pair(there, specs), shipped)))[:2]
 
 
 def _telling_pair(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:

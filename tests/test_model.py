@@ -114,6 +114,29 @@ def test_a_convolution_and_its_gradients_on_small_maps_equal_tensorflows(side, s
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
 
 
+def test_the_gradient_of_a_small_convolutions_bias_is_right_in_bfloat16():
+    network = Network(
+        input_shape=(4, 4, 8), classes=3, blocks=[{"kind": "conv", "filters": 16}, {"kind": "global_pool"}]
+    )
+    made = model.variables(model.build(network))
+    x = tf.constant(rng.normal(size=(256, 4, 4, 8)).astype(np.float32))
+
+    @tf.function
+    def gradient(dtype):
+        weights = {
+            n: tf.cast(v, dtype) if not n.startswith("output") else tf.convert_to_tensor(v) for n, v in made.items()
+        }
+        bias = next(n for n in weights if n.endswith("bias"))
+        with tf.GradientTape() as tape:
+            tape.watch(weights[bias])
+            logits, _ = model.forward(expand(network), weights, x, tf.constant([0, 0]))
+            loss = tf.reduce_sum(logits[:, 0])
+        return tf.cast(tape.gradient(loss, weights[bias]), tf.float32)
+
+    exact, ours = gradient(tf.float32).numpy(), gradient(tf.bfloat16).numpy()
+    assert np.linalg.norm(ours - exact) < 0.03 * np.linalg.norm(exact)
+
+
 def test_dropout_keeps_the_rate_and_the_mean():
     from training.layers import dropout
 

@@ -362,6 +362,11 @@ def test_compare_without_runs_leads_to_the_first(places: Path) -> None:
     assert "nothing to compare yet" in at.info[0].value and at.get("page_link")
 
 
+def test_compare_does_not_choose_an_only_run_twice(places: Path) -> None:
+    only = finished(DRAWN)
+    assert show("compare").multiselect[0].value == [only.id]
+
+
 def test_compare_opens_with_the_toggle_that_did_most_among_the_shipped_models(places: Path) -> None:
     (places / "plumage_models").mkdir()
     for name, accuracy in (("basenet", 0.4), ("basenet-norm", 0.41), ("basenet-norm-aug", 0.5), ("plumage", 0.9)):

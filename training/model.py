@@ -128,7 +128,9 @@ def forward(
                 # In training, batch norm takes a bias away again at once: leaving it out there
                 # is exact (its gradient is 0) and saves two passes over the activations.
                 if seed is None or layers[index + 1].kind != "batch_norm":
-                    x = tf.nn.bias_add(x, weights[f"{layer.name}/bias"])
+                    bias = weights[f"{layer.name}/bias"]
+                    # Alone, bias_add sums its gradient in bfloat16, which is wrong for many values; + does not.
+                    x = x + bias if layer.kind == "conv" and seed is not None else tf.nn.bias_add(x, bias)
             case "batch_norm":
                 gamma, beta = weights[f"{layer.name}/gamma"], weights[f"{layer.name}/beta"]
                 names = f"{layer.name}/moving_mean", f"{layer.name}/moving_variance"

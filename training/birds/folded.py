@@ -76,7 +76,9 @@ def _convolution(layer: Any, norm: Any, x: Any, dtype: str) -> Any:
     x, kernel = tf.cast(x, dtype), tf.cast(kernel, dtype)
     convolve = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
     y = convolve(x, kernel, (1, *layer.strides, 1), layer.padding.upper())
-    return layer.activation(y if bias is None else tf.nn.bias_add(y, tf.cast(bias, dtype)))
+    if bias is not None:  # bias_add alone, behind a depthwise kernel, would sum its gradient in bfloat16
+        y = y + tf.cast(bias, dtype) if depthwise else tf.nn.bias_add(y, tf.cast(bias, dtype))
+    return layer.activation(y)
 
 
 def _operation(layer: Any) -> Callable[..., Any]:
