@@ -9,13 +9,11 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 BN_MOMENTUM, BN_EPSILON = 0.99, 1e-3  # Keras's own defaults
-
-
 SMALL_MAP = 16  # pixels; see `conv2d`
 
 
-def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
-    """`tf.nn.conv2d` with strides of 1.
+def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None = None) -> tf.Tensor:
+    """`tf.nn.conv2d` with strides of 1, and `bias`, (filters,), added where there is one.
 
     On maps of at most 4x4 the kernel's gradient is a product of matrices for each place of the kernel:
     TensorFlow's own takes as long there or up to 8 times (256 channels: 8.2 ms against 2.0 in bfloat16 with
@@ -24,14 +22,19 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
     """
     import tensorflow as tf
 
+    def plain(x, kernel, *bias):
+        y = tf.nn.conv2d(x, kernel, 1, padding)
+        return tf.nn.bias_add(y, *bias) if bias else y
+
     height, width, channels = x.shape[1:]
     rows, columns, _, filters = kernel.shape
+    inputs = (x, kernel) if bias is None else (x, kernel, bias)
     if height * width > SMALL_MAP or rows * columns == 1 or tf.config.list_physical_devices("GPU"):
-        return tf.nn.conv2d(x, kernel, 1, padding)
+        return plain(*inputs)
 
     @tf.custom_gradient
-    def convolve(x, kernel):
-        y = tf.nn.conv2d(x, kernel, 1, padding)
+    def convolve(x, kernel, *bias):
+        y = plain(x, kernel, *bias)
 
         def gradient(dy):
             dx = tf.nn.conv2d_transpose(dy, kernel, tf.shape(x), 1, padding)
@@ -45,11 +48,13 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
                 return tf.matmul(tf.reshape(seen, [-1, channels]), flat, transpose_a=True)
 
             taps = tf.stack([tap(i, j) for i in range(rows) for j in range(columns)])
-            return dx, tf.reshape(taps, kernel.shape)
+            # TensorFlow's gradient of bias_add, once no convolution's stands beside it, would sum in bfloat16.
+            dbias = [tf.reduce_sum(flat, 0)] if bias else []
+            return dx, tf.reshape(taps, kernel.shape), *dbias
 
         return y, gradient
 
-    return convolve(x, kernel)
+    return convolve(*inputs)
 
 
 def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -124,13 +124,15 @@ def forward(
             case "conv" | "dense":
                 kernel = weights[f"{layer.name}/kernel"]
                 x = tf.cast(x, kernel.dtype)
-                x = conv2d(x, kernel, layer.padding.upper()) if layer.kind == "conv" else tf.matmul(x, kernel)
                 # In training, batch norm takes a bias away again at once: leaving it out there
                 # is exact (its gradient is 0) and saves two passes over the activations.
-                if seed is None or layers[index + 1].kind != "batch_norm":
-                    bias = weights[f"{layer.name}/bias"]
-                    # Alone, bias_add sums its gradient in bfloat16, which is wrong for many values; + does not.
-                    x = x + bias if layer.kind == "conv" and seed is not None else tf.nn.bias_add(x, bias)
+                left_out = seed is not None and layers[index + 1].kind == "batch_norm"
+                bias = None if left_out else weights[f"{layer.name}/bias"]
+                if layer.kind == "conv":
+                    x = conv2d(x, kernel, layer.padding.upper(), bias)
+                else:
+                    x = tf.matmul(x, kernel)
+                    x = x if bias is None else tf.nn.bias_add(x, bias)
             case "batch_norm":
                 gamma, beta = weights[f"{layer.name}/gamma"], weights[f"{layer.name}/beta"]
                 names = f"{layer.name}/moving_mean", f"{layer.name}/moving_variance"
