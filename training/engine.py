@@ -138,13 +138,14 @@ class Engine:
             loss = tf.reduce_mean(_losses(targets, logits, fit.label_smoothing))
         gradients = tape.gradient(loss, self._trainable)
         for name, variable in self._trainable.items():
+            own_rate = self._rate(name, rate, step)
             if fit.weight_decay and name.endswith("kernel"):
-                variable.assign_sub(variable * (fit.weight_decay * self._rate(name, rate, step)))
+                variable.assign_sub(variable * (fit.weight_decay * own_rate))
             if gradients[name] is not None:  # None for a bias that batch norm takes away again
                 tf.raw_ops.ResourceApplyKerasMomentum(
                     var=variable.handle,
                     accum=self._momentum[name].handle,
-                    lr=self._rate(name, rate, step),
+                    lr=own_rate,
                     grad=gradients[name],
                     momentum=fit.momentum,
                     use_nesterov=fit.nesterov,

@@ -55,8 +55,7 @@ class FineTune(Engine):
             "float32" if self._careful else self.precision, lambda: self._backbone.load(self._backbone.deployed())
         )
         self._exact_maps = folded.forward(extractor)  # for validation, in float32, as every figure of a card
-        careful, plain = folded.forward(extractor, self.precision), partial(extractor, training=True)
-        self._maps = careful if self._careful else plain
+        self._maps = folded.forward(extractor, self.precision) if self._careful else partial(extractor, training=True)
         own = networks.variables(extractor)
         self._variables |= own
         self._trainable |= {name: variable for name, variable in own.items() if variable.trainable}
@@ -70,7 +69,10 @@ class FineTune(Engine):
         self._predict = tf.function(self._answers, reduce_retracing=True, autograph=False)
 
     def _prepare(self, x: Any, seed: Any, changed: bool = True) -> Any:
-        """Augmented pixels: the backbone normalizes them in its own way, and the head normalizes features."""
+        """Augmented pixels: the backbone normalizes them in its own way, and the head normalizes features.
+
+        Only training prepares its pictures here, so `changed` has nothing to say.
+        """
         import tensorflow as tf
 
         return augment(tf.cast(x, tf.float32), self.spec.data.augmentation, seed)

@@ -27,23 +27,23 @@ def forward(model: keras.Model, dtype: str = "float32") -> Callable[[Any], Any]:
     layers = model.layers[1:]
     readers = Counter(id(x) for layer in layers for x in _inputs(layer))
     norms = {id(layer.input): layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)}
+    steps: list[tuple[list[int], int, Callable[..., Any]]] = []  # ids of the inputs, id of the output, its function
+    done = set()  # outputs that a step gives: a folded batch norm is passed over
     for layer in layers:
-        _operation(layer)  # raises for one that is not known
+        if id(layer.output) in done:
+            continue
+        norm, sources = None, [id(x) for x in _inputs(layer)]
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+            alone = readers[id(layer.output)] == 1 and layer.activation is keras.activations.linear
+            norm = norms.get(id(layer.output)) if alone else None
+        end = layer if norm is None else norm
+        steps.append((sources, id(end.output), _operation(layer, norm, dtype)))
+        done.add(id(end.output))
 
     def run(x: Any) -> Any:
         values = {id(model.input): x}
-        for layer in layers:
-            if id(layer.output) in values:
-                continue  # batch norm that was folded
-            inputs = [values[id(tensor)] for tensor in _inputs(layer)]
-            if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-                alone = readers[id(layer.output)] == 1 and layer.activation is keras.activations.linear
-                norm = norms.get(id(layer.output)) if alone else None
-                values[id(layer.output)] = y = _convolution(layer, norm, inputs[0], dtype)
-                if norm is not None:
-                    values[id(norm.output)] = y
-            else:
-                values[id(layer.output)] = _operation(layer)(*inputs)
+        for sources, target, operation in steps:
+            values[target] = operation(*(values[source] for source in sources))
         return values[id(model.output)]
 
     return run
@@ -81,8 +81,8 @@ def _convolution(layer: Any, norm: Any, x: Any, dtype: str) -> Any:
     return layer.activation(y)
 
 
-def _operation(layer: Any) -> Callable[..., Any]:
-    """The function of a layer, in the number format of its input."""
+def _operation(layer: Any, norm: Any, dtype: str) -> Callable[..., Any]:
+    """The function of a layer: of a convolution with `norm`, if any, folded, in `dtype`; else in the input's format."""
     import keras
     import tensorflow as tf
 
@@ -116,5 +116,5 @@ def _operation(layer: Any) -> Callable[..., Any]:
         and set(layer.dilation_rate) == {1}
         and getattr(layer, "groups", 1) == 1
     ):
-        return lambda x: _convolution(layer, None, x, "float32")
+        return lambda x: _convolution(layer, norm, x, dtype)
     raise TypeError(f"The layer {layer.name} ({type(layer).__name__}) cannot be folded.")
