@@ -134,6 +134,19 @@ def time_to_accuracy() -> str:
     return "\n".join(lines)
 
 
+def recipes_table() -> str:
+    """A table of docs/speed.md: what was changed in the training of `plumage`, and what validation said of it."""
+    lines = ["| recipe | epochs | weight decay | cutmix | validation accuracy |", "|---|---|---|---|---|"]
+    for name in catalogue.names():
+        cards = results.cards(name) if "plumage" in catalogue.line(name) else []
+        if cards:
+            spec = catalogue.variant(name).spec
+            accuracies = ", ".join(f"{card['figures']['validation']['accuracy']:.4f}" for card in cards)
+            mixed = spec.data.augmentation.cutmix or "–"
+            lines.append(f"| `{name}` | {spec.fit.max_epochs} | {spec.fit.weight_decay:g} | {mixed} | {accuracies} |")
+    return "\n".join(lines)
+
+
 def growth_tables() -> str:
     """The tables of docs/growth.md, from the last measurement that was committed."""
     path = ROOT / "docs" / "growth.json"
@@ -152,6 +165,7 @@ PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file
     ("models/README.md", "models", models_table),
     ("docs/speed.md", "bench", bench_table),
     ("docs/speed.md", "time", time_to_accuracy),
+    ("docs/speed.md", "recipes", recipes_table),
     ("docs/growth.md", "growth", growth_tables),
 )
 

@@ -66,7 +66,7 @@ def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[st
     """The ids picked, kept in the address as `?runs=a,b`; without any, the newest runs or models."""
     asked = st.query_params.get("runs")
     if asked is None:
-        default = _first_choice(there, specs)
+        default = [] if _KEY in st.session_state else _first_choice(there, specs)
     else:
         wanted = [key for key in asked.split(",") if key]
         default = [key for key in wanted if key in there][:AT_MOST]
@@ -90,20 +90,20 @@ def options(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> dict[s
 def _first_choice(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
     """The two newest runs that have begun, filled up with the two shipped models that one change sets furthest apart."""
     begun = (key for key, run in there.items() if not _shipped(run) and run.history())
-    shipped = (key for key, run in there.items() if _shipped(run))
-    return list(dict.fromkeys(chain(islice(begun, 2), _telling_pair(there, specs), shipped)))[:2]
+    shipped = {key: run for key, run in there.items() if _shipped(run)}
+    return list(dict.fromkeys(chain(islice(begun, 2), _telling_pair(shipped, specs), shipped)))[:2]
 
 
-def _telling_pair(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
-    """A shipped model and its parent, apart by one toggle and by the most test accuracy; empty where there are none."""
-    shipped = {(specs[key].name, specs[key].data.name): key for key in there if _shipped(there[key])}
-    tests = {key: runs.summary(specs[key], [], there[key].card())["test_accuracy"] for key in shipped.values()}
+def _telling_pair(shipped: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
+    """A model and its parent, apart by one toggle and by the most test accuracy; empty where there are none."""
+    named = {(specs[key].name, specs[key].data.name): key for key in shipped}
+    tests = {key: runs.summary(specs[key], [], run.card())["test_accuracy"] for key, run in shipped.items()}
     pairs = []
-    for key in shipped.values():
+    for key in shipped:
         entry = runs.entry(specs[key])
         if not entry or not entry.parent or entry.aside or entry.toggle in ("network", "recipe"):
             continue
-        parent = shipped.get((entry.parent, specs[key].data.name))
+        parent = named.get((entry.parent, specs[key].data.name))
         if parent and None not in (tests[parent], tests[key]) and runs.one_change(specs[parent], specs[key]):
             pairs.append((abs(tests[key] - tests[parent]), [parent, key]))
     return max(pairs, default=(0.0, []))[1]

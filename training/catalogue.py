@@ -167,7 +167,7 @@ _add("plumage-cutmix", "plumage", "cutmix", "Plumage's network, cutmix",
      "A square of another picture in each picture, and the labels mixed by area: the network cannot learn the training "
      "pictures by heart.", data__augmentation__cutmix=0.5)  # fmt: skip
 _add("plumage-long", "plumage-cutmix", "recipe", "Plumage's network, cutmix, long",
-     "Twice the epochs and forty times the weight decay: what mixed pictures need before they pay.",
+     "Twice the epochs and forty times the weight decay: mixed pictures are learned slowly.",
      fit__weight_decay=0.02, fit__epochs=70)  # fmt: skip
 _add("plumage-decay", "plumage", "weight_decay", "Plumage's network, more weight decay",
      "Kernels shrink forty times as fast: the training pictures are learned a little later, and others are known better.",
