@@ -76,12 +76,14 @@ def pictures(count, seed):
 
 
 def small_backbone():
-    def build():
+    def build(size=224):
         import keras
 
         keras.utils.set_random_seed(0)
-        image = keras.Input((224, 224, 3))
-        return keras.Model(image, keras.layers.Conv2D(16, 32, 32, activation="relu", name="conv")(image))
+        layers, image = keras.layers, keras.Input((size, size, 3))
+        x = layers.Conv2D(16, 32, 32, activation="relu", name="conv")(image)
+        x = layers.BatchNormalization(name="norm")(layers.Conv2D(16, 1, use_bias=False, name="top")(x))
+        return keras.Model(image, layers.ReLU()(x))
 
     return backbones.Backbone(
         "efficientnet-lite0", "A small backbone", (7, 7, 16), "random", build, lambda pixels: pixels / 255,
@@ -277,10 +279,10 @@ def tuned(birds, **changes):
     )
 
 
-def backbone_kernel(run):
+def backbone_weights(run):
     from training import weights
 
-    return weights.load(run.file("weights.npz"))[0]["conv/kernel"]
+    return weights.load(run.file("weights.npz"))[0]
 
 
 def test_repaired_fine_tuning_starts_from_a_trained_head_and_changes_the_backbone(birds):
@@ -291,10 +293,13 @@ def test_repaired_fine_tuning_starts_from_a_trained_head_and_changes_the_backbon
     before = FineTune(run.spec(), birds)
     loss, accuracy = before.evaluate(birds.validation_images, birds.validation_labels)
     assert accuracy > 0.8 and loss < 1.0, "the head has learned on frozen features"
-    original = before.weights()["conv/kernel"]
+    original = before.weights()
     status = fit(run)
     assert status["state"] == "finished", status
-    assert not np.array_equal(backbone_kernel(run), original)
+    changed = {name for name, value in backbone_weights(run).items() if not np.array_equal(value, original[name])}
+    assert changed == {"top/kernel", "norm/gamma", "norm/beta", "output/kernel", "output/bias"}, (
+        "the lowest layer and batch norm's statistics stay"
+    )
     classifier = predict.load(run)
     logits = classifier.logits(birds.validation_images)
     right = (logits.argmax(1) == birds.validation_labels).mean()
@@ -344,6 +349,10 @@ def test_low_layers_learn_later_and_slower(birds):
     assert shares[0] == pytest.approx([0, 0, 1, 1])
     assert shares[1] == pytest.approx([0, 0.1**0.5, 1, 1])
     assert shares[2] == pytest.approx([0.1, 0.1**0.5, 1, 1])
+    engine.spec = engine.spec.replace({"fit.epochs": 10})
+    half = 5 * engine.steps_per_epoch
+    assert float(engine._rate("middle", 0.4, half)) == pytest.approx(0.4 * 0.1**0.5)
+    assert float(engine._rate("low", 0.4, half // 5)) == 0, "a tenth of the training is over"
 
 
 def test_the_reports_fine_tuning_begins_with_a_new_head_and_one_rate(birds):
@@ -351,7 +360,7 @@ def test_the_reports_fine_tuning_begins_with_a_new_head_and_one_rate(birds):
 
     run = tuned(birds, **{"fit.fine_tune": "all at once", "data.normalization": "off"})
     engine = FineTune(run.spec(), birds)
-    assert engine._share("conv/kernel", 0.0) == 1.0
+    assert engine._share("conv/kernel", 0.0) == 1.0 and "conv/kernel" in engine._trainable
     assert engine.mean.tolist() == [0] and engine.std.tolist() == [1]
     assert engine.evaluate(birds.validation_images, birds.validation_labels)[1] < 0.8, "the head is new"
     fit(run)

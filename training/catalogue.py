@@ -220,12 +220,17 @@ _add("birds-finetune-simple", "birds-finetune-fc", "network", "Birds: all of Res
      Report(2.6948, 0.4128, 20),
      network__blocks=[block.model_dump() for block in (Flatten(), Dense(units=2048), Dropout())])  # fmt: skip
 _add("birds-finetune-repaired", "birds-fc-basic", "fine_tune", "Birds: fine-tuning repaired",
-     "The head first, then layers from the top down; batch norm stays as it was, low layers learn slowest, one "
-     "warm-up, cosine, label smoothing, flips, zoom and mixup.",
-     fit__fine_tune="head first", fit__epochs=12, fit__batch_size=32, fit__learning_rate=0.005, fit__weight_decay=0,
+     "The head first, then layers from the top down; batch norm stays as it was, low layers learn slowest or not at "
+     "all; warm-up, cosine, label smoothing, flips, zoom, mixup, and dropout, without which the head knows every "
+     "training picture before the backbone has learned.",
+     network__blocks=[Dropout().model_dump()], network__dropout=[0.6],
+     fit__fine_tune="head first", fit__epochs=24, fit__batch_size=32, fit__learning_rate=0.004, fit__weight_decay=0,
      fit__warmup_epochs=1, fit__label_smoothing=0.1,
      data__augmentation=Augmentation(
-         width_shift=0.1, height_shift=0.1, zoom=0.2, horizontal_flip=True, mixup=0.2).model_dump())  # fmt: skip
+         width_shift=0.1, height_shift=0.1, zoom=0.2, horizontal_flip=True, mixup=0.3).model_dump())  # fmt: skip
+_add("birds-best", "birds-finetune-repaired", "backbone_size", "Birds: the same on larger pictures",
+     "The backbone sees every picture enlarged to 288 pixels a side: finer maps, 1.7 times the work.",
+     data__backbone="efficientnet-lite0", data__backbone_size=288, network__input_shape=[1280])  # fmt: skip
 _add("cifar-fc-basic", "birds-fc-basic", "network", "25 classes of CIFAR-100: one softmax layer on ResNet-50",
      "The same single layer on features of the enlarged pictures: what ImageNet knows, beside networks from scratch.",
      spec=RunSpec(name="cifar-fc-basic", network=Network(input_shape=(2048,), classes=25, blocks=()),

@@ -163,7 +163,8 @@ class Data(Frozen):
 
     `validation` is "stratified" (a fixed tenth of every class) or "ordered" (the first
     tenth, augmented like the training pictures: what `ImageDataGenerator(validation_split=0.1)`
-    did in the report).  `backbone` names a feature extractor in front of the network.
+    did in the report).  `backbone` names a feature extractor in front of the network, which sees the
+    pictures at `backbone_size` pixels a side, enlarged or shrunk to it.
     """
 
     name: str = Field(default="cifar100-25", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
@@ -171,6 +172,7 @@ class Data(Frozen):
     augmentation: Augmentation = Augmentation()
     validation: Literal["stratified", "ordered"] = "stratified"
     backbone: Literal["resnet50", "resnet50v2", "efficientnet-lite0"] | None = None
+    backbone_size: int = Field(default=224, ge=64, le=448, multiple_of=32)
 
 
 class EarlyStopping(Frozen):
@@ -241,6 +243,8 @@ class RunSpec(Frozen):
                 "data.augmentation: cutout, mixup and cutmix are possible on pictures only, and this network learns "
                 "on a backbone's features; set them to 0"
             )
+        if self.data.backbone is None and self.data.backbone_size != 224:
+            raise ValueError("data.backbone_size is of use only with data.backbone; leave it at 224")
         if self.fit.average and self.fit.fine_tune != "off":
             raise ValueError(f"fit.average = {self.fit.average:g} is not possible with fine-tuning; set it to 0")
         return self

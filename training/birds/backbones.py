@@ -4,7 +4,7 @@
     model = backbone.load()                       # a Keras model with its weights
     features = model(backbone.preprocess(pictures))
 
-Pictures are RGB, 0-255, (n, 224, 224, 3); features are `backbone.feature_shape`.  Weights are
+Pictures are RGB, 0-255, (n, 224, 224, 3) or of another size; features are `backbone.map_shape(size)`.  Weights are
 read layer by layer into a network that this program builds; no configuration is ever loaded.
 """
 
@@ -41,17 +41,24 @@ class Backbone:
     title: str
     feature_shape: tuple[int, int, int]
     origin: str
-    build: Callable[[], keras.Model]
+    build: Callable[..., keras.Model]  # build(size=224): the side of its pictures, a multiple of 32
     preprocess: Callable[[Any], Any]
     source: Callable[[], Path]
     read: Callable[[keras.Model, Path], None]
-    half: bool = True  # whether it trains faster in bfloat16 where the processor computes it; depthwise kernels do not
+    half: bool = (
+        True  # whether Keras trains it faster in bfloat16 where the processor computes it: not depthwise kernels
+    )
     macs: int = 0  # multiply-adds of the convolutions for one picture
 
-    def load(self, file: Path | None = None) -> keras.Model:
+    def map_shape(self, size: int = SIZE) -> tuple[int, int, int]:
+        """Shape of the features of pictures of `size` pixels a side."""
+        rows, columns, channels = self.feature_shape
+        return rows * size // SIZE, columns * size // SIZE, channels
+
+    def load(self, file: Path | None = None, size: int = SIZE) -> keras.Model:
         """The network with its weights, from `file` or its own source.  Raises `WeightsError`."""
         path = file or self.source()
-        model = self.build()
+        model = self.build(size)
         try:
             self.read(model, path)
         except (OSError, ValueError, KeyError, IndexError) as error:
@@ -228,10 +235,10 @@ def resnet50_source(url: str = RESNET50_URL, md5: str = RESNET50_MD5) -> Path:
         ) from None
 
 
-def _build_resnet50() -> keras.Model:
+def _build_resnet50(size: int = SIZE) -> keras.Model:
     import keras
 
-    return keras.applications.ResNet50(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
+    return keras.applications.ResNet50(include_top=False, weights=None, input_shape=(size, size, 3))
 
 
 def _preprocess_resnet50(pictures: Any) -> Any:

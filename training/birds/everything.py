@@ -32,7 +32,8 @@ def names() -> list[str]:
 def adapted(name: str, backbone: Backbone) -> RunSpec:
     """The catalogue entry on another backbone: the input follows its map."""
     spec = catalogue.load(name)
-    shape = backbone.feature_shape[-1:] if len(spec.network.input_shape) == 1 else backbone.feature_shape
+    shape = backbone.map_shape(spec.data.backbone_size)
+    shape = shape[-1:] if len(spec.network.input_shape) == 1 else shape
     return spec.replace({"data.backbone": backbone.name, "network.input_shape": list(shape)})
 
 
@@ -62,6 +63,7 @@ def macs(model: Any) -> int:
 def seconds(spec: RunSpec, forward: float, rate: float, pictures: int) -> float:
     """What a run of `spec` takes, from the measured backbone; its features included once for each kind of map."""
     head = describe(spec.network).macs / rate
+    forward *= (spec.data.backbone_size / SIZE) ** 2
     if spec.fit.fine_tune == "off":
         return pictures * heads.views(spec) * (forward + spec.fit.epochs * (1 + BACKWARD) * head)
     return pictures * spec.fit.epochs * (1 + BACKWARD) * (forward + head)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from training.spec import RunSpec
 
 EVALUATION_BATCH = 32
+LOWEST = 0.6  # depth (0 the input, 1 the head) of the lowest layer that learns: below it, nothing was gained
 SLOWEST = 0.1  # learning rate of the lowest layer, as a share of the head's
 UNFROZEN_AFTER = 0.3  # share of the training after which the lowest layer learns too
 
@@ -49,20 +50,23 @@ class FineTune(Engine):
         if self._careful:
             self.set_weights(_trained_head(spec, features))
         self._backbone = get(spec.data.backbone or "")
-        if spec.fit.precision == "auto" and not self._backbone.half:
+        if spec.fit.precision == "auto" and not (self._careful or self._backbone.half):
             self.precision, self._dtype = "float32", tf.float32
         extractor = _in_format(
-            "float32" if self._careful else self.precision, lambda: self._backbone.load(self._backbone.deployed())
+            "float32" if self._careful else self.precision,
+            lambda: self._backbone.load(self._backbone.deployed(), spec.data.backbone_size),
         )
         self._exact_maps = folded.forward(extractor)  # for validation, in float32, as every figure of a card
         self._maps = folded.forward(extractor, self.precision) if self._careful else partial(extractor, training=True)
         own = networks.variables(extractor)
         self._variables |= own
-        self._trainable |= {name: variable for name, variable in own.items() if variable.trainable}
+        learning = {name: variable for name, variable in own.items() if variable.trainable}
+        self._depths = _depths(extractor, learning)
+        lowest = LOWEST if self._careful else 0.0
+        self._trainable |= {name: v for name, v in learning.items() if self._depths.get(name, 1.0) >= lowest}
         self._momentum |= {
             name: tf.Variable(tf.zeros_like(v), trainable=False) for name, v in self._trainable.items() if name in own
         }
-        self._depths = _depths(extractor, self._trainable)
         self._images, self._labels = tf.constant(np.asarray(pictures.images)), tf.constant(pictures.labels)
         self._count = len(pictures.images)
         self._batches = self.steps_per_epoch = -(-self._count // spec.fit.batch_size)
@@ -99,7 +103,8 @@ class FineTune(Engine):
         """Logits and, in training (`seed` given), the new moving statistics of the head's batch norm."""
         import tensorflow as tf
 
-        maps = tf.cast(extract(self._backbone.preprocess(heads.enlarged(pixels))), tf.float32)
+        pixels = heads.enlarged(pixels, self.spec.data.backbone_size)
+        maps = tf.cast(extract(self._backbone.preprocess(pixels)), tf.float32)
         features = tf.reduce_mean(maps, (1, 2)) if len(self.spec.network.input_shape) == 1 else maps
         weights = self._variables if seed is None else self._cast()
         return networks.forward(self._layers, weights, (features - self.mean) / self.std, seed)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def forward(model: keras.Model, dtype: str = "float32") -> Callable[[Any], Any]:
     """The function that `model(x, training=False)` is, for a model of convolutions, batch norm, relu, padding,
-    pooling and sums; its convolutions compute in `dtype`, "float32" or "bfloat16", and so is its result.
+    pooling and sums; its convolutions (depthwise ones excepted) compute in `dtype`, "float32" or "bfloat16", and so is its result.
 
     Raises TypeError for a model with other layers.
     """
@@ -73,11 +73,13 @@ def _convolution(layer: Any, norm: Any, x: Any, dtype: str) -> Any:
         factor, offset = _scale(norm)
         kernel = kernel * (factor[:, None] if depthwise else factor)
         bias = offset if bias is None else offset + bias * factor
+    if depthwise:  # one channel at a time: nothing for bfloat16 instructions, and TensorFlow's own way is slow there
+        dtype = "float32"
     x, kernel = tf.cast(x, dtype), tf.cast(kernel, dtype)
     convolve = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
     y = convolve(x, kernel, (1, *layer.strides, 1), layer.padding.upper())
-    if bias is not None:  # bias_add alone, behind a depthwise kernel, would sum its gradient in bfloat16
-        y = y + tf.cast(bias, dtype) if depthwise else tf.nn.bias_add(y, tf.cast(bias, dtype))
+    if bias is not None:
+        y = tf.nn.bias_add(y, tf.cast(bias, dtype))
     return layer.activation(y)
 
 

@@ -24,45 +24,50 @@ if TYPE_CHECKING:
     from training.spec import RunSpec
 
 
-def feature_model(backbone: Backbone, pooled: bool, file: Path | None = None) -> Any:
+def feature_model(backbone: Backbone, pooled: bool, file: Path | None = None, size: int = SIZE) -> Any:
     """The backbone with its weights: RGB pixels 0-255, float32 (n, any size, same, 3), to features.
 
-    Pictures of another size are brought to 224x224 (bicubic).  `pooled`: (n, channels), the
-    mean over the map, else (n, 7, 7, channels).
+    Pictures of another size are brought to `size` a side (bicubic).  `pooled`: (n, channels), the
+    mean over the map, else (n, *backbone.map_shape(size)).
     """
     import tensorflow as tf
 
-    network = folded.forward(backbone.load(file))
+    network = folded.forward(backbone.load(file, size))
 
     def run(pixels: Any) -> Any:
-        maps = network(backbone.preprocess(enlarged(pixels)))
+        maps = network(backbone.preprocess(enlarged(pixels, size)))
         return tf.reduce_mean(maps, (1, 2)) if pooled else maps
 
     return run
 
 
-def enlarged(pixels: Any) -> Any:
-    """Float pixels at the backbones' size."""
+def enlarged(pixels: Any, size: int = SIZE) -> Any:
+    """Float pixels, 0 to 255, at `size` a side."""
     import tensorflow as tf
 
-    if pixels.shape[1:3] == (SIZE, SIZE):
+    if pixels.shape[1:3] == (size, size):
         return pixels
-    return tf.clip_by_value(tf.image.resize(pixels, (SIZE, SIZE), "bicubic"), 0.0, 255.0)
+    return tf.clip_by_value(tf.image.resize(pixels, (size, size), "bicubic"), 0.0, 255.0)
 
 
 def extract(backbone: Backbone, pictures: np.ndarray, pooled: bool, mirror: bool = False, file: Path | None = None,
-            progress: features.Progress | None = None) -> np.ndarray:  # fmt: skip
-    """Features of uint8 `pictures`, from the store or computed now; float16, memory-mapped.
+            progress: features.Progress | None = None, size: int = SIZE) -> np.ndarray:  # fmt: skip
+    """Features of uint8 `pictures` at `size` a side, from the store or computed now; float16, memory-mapped.
 
     The backbone's weights come from `file`, else from its own source.
     """
-    key = f"{backbone.key(file)}-{'pooled' if pooled else 'map'}"
-    shape = backbone.feature_shape[-1:] if pooled else backbone.feature_shape
+    shape = backbone.map_shape(size)
 
     def make() -> Any:
-        return feature_model(backbone, pooled, file)
+        return feature_model(backbone, pooled, file, size)
 
-    return features.extract(pictures, make, shape, key, mirror=mirror, progress=progress)
+    key = store_key(backbone.key(file), pooled, size)
+    return features.extract(pictures, make, shape[-1:] if pooled else shape, key, mirror=mirror, progress=progress)
+
+
+def store_key(weights: str, pooled: bool, size: int) -> str:
+    """What names a store of features beside its pictures: the key of the weights, the kind of features, the size."""
+    return f"{weights}-{'pooled' if pooled else 'map'}" + (f"-{size}" if size != SIZE else "")
 
 
 def views(spec: RunSpec) -> int:
@@ -84,11 +89,13 @@ def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset
     """
     own = pictures(spec)
     backbone, pooled = get(spec.data.backbone or ""), len(spec.network.input_shape) == 1
+    size = spec.data.backbone_size
     try:
         stores = [
-            extract(backbone, own.images, pooled, mirror, progress=progress) for mirror in (False, True)[: views(spec)]
+            extract(backbone, own.images, pooled, mirror, progress=progress, size=size)
+            for mirror in (False, True)[: views(spec)]
         ]
-        validation = extract(backbone, own.validation_images, pooled, progress=progress)
+        validation = extract(backbone, own.validation_images, pooled, progress=progress, size=size)
     except WeightsError as error:
         raise data.DataError(str(error)) from None
     images = np.concatenate(stores)

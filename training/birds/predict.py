@@ -26,10 +26,10 @@ KEPT_MAPS = 2 * BATCH  # pictures whose maps are kept
 class Extractor:
     """A backbone with its weights: uint8 pictures to float32 maps.  `key` names the weights."""
 
-    def __init__(self, backbone: backbones.Backbone, model: Any, key: str):
-        self.shape, self.key = backbone.feature_shape, key
+    def __init__(self, backbone: backbones.Backbone, model: Any, key: str, size: int):
+        self.shape, self.key, self.size = backbone.map_shape(size), key, size
         forward = folded.forward(model)
-        self.network = lambda pixels: forward(backbone.preprocess(heads.enlarged(pixels)))
+        self.network = lambda pixels: forward(backbone.preprocess(heads.enlarged(pixels, size)))
         self._graphs: dict[int, Any] = {}  # one for each size of pictures, for any number of them: traced once
         self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
 
@@ -56,7 +56,7 @@ class Extractor:
     def store(self, pictures: np.ndarray, pooled: bool) -> dict[str, Any]:
         """What names the store of a data set's features."""
         shape = self.shape[-1:] if pooled else self.shape
-        return {"pictures": pictures, "shape": shape, "key": f"{self.key}-{'pooled' if pooled else 'map'}"}
+        return {"pictures": pictures, "shape": shape, "key": heads.store_key(self.key, pooled, self.size)}
 
     def stored(self, pictures: np.ndarray, pooled: bool, progress: features.Progress | None = None) -> np.ndarray:
         """Features of a data set, uint8 (n, size, size, 3), from the store or computed now; float16, memory-mapped."""
@@ -67,10 +67,10 @@ class Extractor:
 
 
 @lru_cache(maxsize=3)
-def _frozen(name: str) -> Extractor:
+def _frozen(name: str, size: int) -> Extractor:
     backbone = backbones.get(name)
     file = backbone.deployed()
-    return Extractor(backbone, backbone.load(file), backbone.key(file))
+    return Extractor(backbone, backbone.load(file, size), backbone.key(file), size)
 
 
 class BirdNetwork(predict.Classifier):
@@ -145,9 +145,10 @@ def extractor(run: RunDir) -> Extractor:
     spec = run.spec()
     try:
         if spec.fit.fine_tune == "off":
-            return _frozen(spec.data.backbone or "")
+            return _frozen(spec.data.backbone or "", spec.data.backbone_size)
         file = run.file("weights.npz")
-        return Extractor(*_backbone(run), f"{spec.data.backbone}-{backbones.sha256(file)[:12]}")
+        key = f"{spec.data.backbone}-{backbones.sha256(file)[:12]}"
+        return Extractor(*_backbone(run), key, spec.data.backbone_size)
     except backbones.WeightsError as error:
         raise RunError(str(error)) from None
 
@@ -157,14 +158,16 @@ def _backbone(run: RunDir) -> tuple[backbones.Backbone, Any]:
     spec = run.spec()
     backbone = backbones.get(spec.data.backbone or "")
     if spec.fit.fine_tune == "off":
-        return backbone, backbone.load(backbone.deployed())
-    trained = backbone.build()
+        return backbone, backbone.load(backbone.deployed(), spec.data.backbone_size)
+    trained = backbone.build(spec.data.backbone_size)
     weights.into(trained, weights.load(run.file("weights.npz"))[0])
     return backbone, trained
 
 
 def behind_backbone(run: RunDir, head: Any) -> Any:
-    """One Keras model from pictures, float32 (n, 224, 224, 3), 0 to 255, to what `head` makes of their features.
+    """One Keras model from pictures, float32 (n, size, size, 3), 0 to 255, to what `head` makes of their features.
+
+    The size is `data.backbone_size`, 224 where nothing else is said.
 
     Raises `RunError` where the backbone's weights are missing.
     """
@@ -174,7 +177,8 @@ def behind_backbone(run: RunDir, head: Any) -> Any:
         backbone, model = _backbone(run)
     except backbones.WeightsError as error:
         raise RunError(f"{run.id} cannot be exported without its backbone: {error}") from None
-    pixels = keras.Input((backbones.SIZE, backbones.SIZE, 3), name="pixels")
+    size = run.spec().data.backbone_size
+    pixels = keras.Input((size, size, 3), name="pixels")
     maps = model(backbone.preprocess(pixels))
     if len(head.input_shape) == 2:
         maps = keras.layers.GlobalAveragePooling2D(name="pooled")(maps)
