@@ -1,5 +1,7 @@
 """Features kept on disk, and a head from its spec to its answers, on a small backbone with random weights."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from training.birds import backbones, features, heads
 from training.birds import predict as answers
 from training.evaluate import evaluate, figures
 from training.fit import fit
+from training.spec import SpecError
 
 CLASSES = ("001.Black_footed_Albatross", "002.Blue_Jay", "003.Ovenbird")
 
@@ -285,10 +288,12 @@ def backbone_weights(run):
     return weights.load(run.file("weights.npz"))[0]
 
 
-def test_repaired_fine_tuning_starts_from_a_trained_head_and_changes_the_backbone(birds):
+def test_repaired_fine_tuning_starts_from_a_trained_head_and_changes_the_backbone(birds, monkeypatch):
     from training import predict
+    from training.birds import finetune
     from training.birds.finetune import FineTune
 
+    monkeypatch.setattr(finetune, "LOWEST", 0.5)  # of three layers, all but the first
     run = tuned(birds)
     before = FineTune(run.spec(), birds)
     loss, accuracy = before.evaluate(birds.validation_images, birds.validation_labels)
@@ -365,6 +370,45 @@ def test_the_reports_fine_tuning_begins_with_a_new_head_and_one_rate(birds):
     assert engine.evaluate(birds.validation_images, birds.validation_labels)[1] < 0.8, "the head is new"
     fit(run)
     assert run.status()["state"] == "finished"
+
+
+def test_a_teacher_sees_the_same_pixels_and_its_answer_is_most_of_the_target(head, birds):
+    from training import predict
+    from training.birds.finetune import TEACHER_SHARE, FineTune
+
+    run = tuned(birds, **{"fit.teacher": head.id})
+    engine = FineTune(run.spec(), birds)
+    pixels, targets = engine.inputs(np.arange(10), 3)
+    plain = FineTune(tuned(birds).spec(), birds).inputs(np.arange(10), 3)
+    assert np.array_equal(pixels, plain[0]), "augmented and mixed as without a teacher"
+    logits = predict.load(head).answer(pixels).numpy()
+    answers = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert np.allclose(targets, TEACHER_SHARE * answers + (1 - TEACHER_SHARE) * plain[1], atol=1e-5)
+    assert fit(run)["state"] == "finished"
+    assert run.card()["teacher"] == {"name": head.id, "sha256": backbones.sha256(head.file("weights.npz"))}
+
+
+def test_a_teacher_of_other_pictures_or_none_is_a_sentence(head, birds):
+    for changes, sentence in (
+        ({"fit.teacher": "nobody"}, "There is no run and no shipped model 'nobody'"),
+        ({"fit.teacher": head.id, "data.validation": "ordered"}, "with validation ordered; .* validation stratified"),
+    ):
+        status = fit(tuned(birds, **changes))
+        assert status["state"] == "failed" and re.search(sentence, status["message"]), status["message"]
+    with pytest.raises(SpecError, match=r"fit\.teacher is possible only with"):
+        spec((16,), **{"fit.teacher": head.id})
+
+
+def test_pictures_are_enlarged_to_the_size_that_the_spec_names(birds):
+    from training import predict
+
+    run = rundir.create(spec((16,), **{"fit.learning_rate": 0.1, "data.backbone_size": 288}))
+    assert fit(run)["state"] == "finished"
+    classifier = predict.load(run)
+    assert classifier._extractor.maps(birds.validation_images[:2]).shape == (2, 9, 9, 16)
+    assert classifier.classify(birds.validation_images)[0].argmax(1).tolist() == birds.validation_labels.tolist()
+    with pytest.raises(SpecError, match="backbone_size"):
+        catalogue.load("basenet").replace({"data.backbone_size": 288})
 
 
 # --- All systems with one command ----------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 import json
 
+import pytest
+
 from training import catalogue
 from training.birds import results
 
 
-def store(folder, directory, name, backbone, test):
-    spec = json.loads(catalogue.load(name).to_json())
+def store(folder, directory, name, backbone, test, seed=0):
+    spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
     data = {"title": "Birds", "origin": "cut, about three in ten with a black border"}
     card = {"spec": spec, "data": data, "figures": {"epochs": 20, "test": test}, "backbone": {"title": backbone}}
     (folder / directory).mkdir(parents=True)
@@ -24,7 +26,27 @@ def test_every_head_has_a_row_and_only_cards_give_figures(tmp_path):
     table = results.rows(tmp_path)
     assert [row.name for row in table[:3]] == ["birds-fc-basic", "birds-fc-basic", "birds-fc"]
     assert {row.name for row in table} == {entry.name for entry in catalogue.heads()}
-    assert table[0].accuracy == 0.638 and table[0].report_accuracy == 0.4352 and table[2].accuracy is None
+    assert table[0].accuracy.mean == 0.638 and table[0].report_accuracy == 0.4352 and table[2].accuracy is None
     text = results.to_markdown(table)
     assert "conv5 birds" in text and "0.638" in text and "not trained yet" in text and "black border" in text
     json.dumps(results.to_json(table))
+
+
+def test_seeds_are_one_row_and_fine_tuning_is_measured_against_the_frozen_head_of_its_backbone(tmp_path):
+    lite0, other = "EfficientNet-Lite0", "ResNet-50 v2 (conv1–4 ImageNet, conv5 birds)"
+    for backbone, accuracies in ((lite0, (0.63, 0.64, 0.65)), (other, (0.5,))):
+        for seed, accuracy in enumerate(accuracies):
+            model = f"head-{backbone[:3]}" + (f"/seed-{seed}" if seed else "")
+            store(tmp_path, model, "birds-fc-basic", backbone, {"loss": 1.5, "accuracy": accuracy, "top5": 0.8}, seed)
+    for seed, accuracy in enumerate((0.68, 0.69)):
+        model = "tuned" + (f"/seed-{seed}" if seed else "")
+        store(tmp_path, model, "birds-finetune-repaired", lite0, {"loss": 1, "accuracy": accuracy}, seed)
+    store(tmp_path, "tuned-other", "birds-finetune-repaired", other, {"loss": 1, "accuracy": 0.6})
+    table = {row.model: row for row in results.rows(tmp_path) if row.model}
+    assert set(table) == {"head-Eff", "head-Res", "tuned", "tuned-other"}
+    tuned = table["tuned"]
+    assert tuned.seeds == (0, 1) and tuned.accuracy.n == 2 and tuned.top5 is None
+    assert tuned.effect.difference == pytest.approx(0.045) and tuned.effect.low < 0.045 < tuned.effect.high
+    assert table["tuned-other"].effect.low is None and table["tuned-other"].effect.difference == pytest.approx(0.1)
+    assert table["head-Eff"].effect is None
+    assert "0.6850 ± 0.0071" in results.to_markdown(list(table.values()))

@@ -194,7 +194,8 @@ class Fit(Frozen):
     `average` is the decay of a moving average of the weights, taken after each step; the
     average is what is validated and kept, 0 keeps the last weights.
     `fine_tune` trains the backbone in front of the network too: "all at once" as the report did, or
-    "head first", the repaired way (see `training.birds.finetune`).
+    "head first", the repaired way (see `training.birds.finetune`).  `teacher` names a fitted model of the
+    same pictures whose answers are learned beside the labels (distillation), only with "head first".
     """
 
     epochs: int = Field(default=27, ge=1, le=10000)
@@ -212,6 +213,7 @@ class Fit(Frozen):
     average: float = Field(default=0.0, ge=0, lt=1)
     early_stopping: EarlyStopping | None = None
     fine_tune: Literal["off", "all at once", "head first"] = "off"
+    teacher: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     epoch_length: Literal["training set", "test set"] = "training set"
     seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -243,6 +245,8 @@ class RunSpec(Frozen):
                 "data.augmentation: cutout, mixup and cutmix are possible on pictures only, and this network learns "
                 "on a backbone's features; set them to 0"
             )
+        if self.fit.teacher and self.fit.fine_tune != "head first":
+            raise ValueError('fit.teacher is possible only with fit.fine_tune = "head first"; leave it out')
         if self.data.backbone is None and self.data.backbone_size != 224:
             raise ValueError("data.backbone_size is of use only with data.backbone; leave it at 224")
         if self.fit.average and self.fit.fine_tune != "off":

@@ -21,6 +21,8 @@ Row = Mapping[str, Any]
 _LABELS = {
     "data.name": "Pictures",
     "data.backbone": "Feature extractor",
+    "data.backbone_size": "Picture size for the feature extractor",
+    "fit.teacher": "Teacher",
     "network.classes": "Classes",
     "network.input_shape": "Picture size",
     "network.activation": "Activation",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EVALUATION_BATCH = 32
 LOWEST = 0.6  # depth (0 the input, 1 the head) of the lowest layer that learns: below it, nothing was gained
+TEACHER_SHARE = 0.7  # of the target, the teacher's answer; the label has the rest
 SLOWEST = 0.1  # learning rate of the lowest layer, as a share of the head's
 UNFROZEN_AFTER = 0.3  # share of the training after which the lowest layer learns too
 
@@ -50,6 +51,7 @@ class FineTune(Engine):
         if self._careful:
             self.set_weights(_trained_head(spec, features))
         self._backbone = get(spec.data.backbone or "")
+        self._teacher = _teacher(spec) if spec.fit.teacher else None
         if spec.fit.precision == "auto" and not (self._careful or self._backbone.half):
             self.precision, self._dtype = "float32", tf.float32
         extractor = _in_format(
@@ -71,6 +73,20 @@ class FineTune(Engine):
         self._count = len(pictures.images)
         self._batches = self.steps_per_epoch = -(-self._count // spec.fit.batch_size)
         self._predict = tf.function(self._answers, reduce_retracing=True, autograph=False)
+
+    def inputs(self, indices: Any, step: Any) -> tuple[Any, Any]:
+        """As every engine's; a teacher sees the very pixels, and its answer is most of the target (Hinton, 2015).
+
+        One teacher that looks at what the student looks at, mixed pictures included: Beyer et al., 2022.
+        """
+        import tensorflow as tf
+
+        x, targets = super().inputs(indices, step)
+        if self._teacher is None:
+            return x, targets
+        if len(targets.shape) == 1:
+            targets = tf.one_hot(targets, self.spec.network.classes)
+        return x, targets + TEACHER_SHARE * (tf.nn.softmax(self._teacher(x)) - targets)
 
     def _prepare(self, x: Any, seed: Any, changed: bool = True) -> Any:
         """Augmented pixels: the backbone normalizes them in its own way, and the head normalizes features.
@@ -132,6 +148,21 @@ def _in_format(precision: str, build: Callable[[], Any]) -> Any:
         return build()
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def _teacher(spec: RunSpec) -> Callable[[Any], Any]:
+    """From pixels to the logits of the spec's teacher; raises `RunError` where there is none, ValueError for another task."""
+    from training.birds.predict import BirdNetwork
+    from training.rundir import find
+
+    run = find(spec.fit.teacher or "")
+    theirs = run.spec()
+    if (theirs.data.name, theirs.data.validation) != (spec.data.name, spec.data.validation) or not theirs.data.backbone:
+        raise ValueError(
+            f"fit.teacher = {run.id} is not possible: a teacher is a head on a backbone, fitted to {spec.data.name} with "
+            f"validation {spec.data.validation}; {run.id} was fitted to {theirs.data.name}, validation {theirs.data.validation}."
+        )
+    return BirdNetwork(run).answer
 
 
 def _trained_head(spec: RunSpec, features: Dataset) -> dict[str, np.ndarray]:

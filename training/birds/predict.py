@@ -98,6 +98,10 @@ class BirdNetwork(predict.Classifier):
 
         return self._head_logits(tf.reduce_mean(maps, (1, 2)) if self._pooled else maps)
 
+    def answer(self, pixels: Any) -> Any:
+        """Logits of float32 pixels (n, size, size, 3), 0 to 255, both tensors, also inside a graph."""
+        return self._logits(self._extractor.network(pixels))
+
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, classes) for uint8 (n, size, size, 3)."""
         if len(pixels) > BATCH and (self._is_frozen or self._pooled):  # a data set: its features are kept

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from training import catalogue
 from training.paths import models_dir
+from training.results import Effect, Figure, cards, effect
+
+FROZEN = "birds-fc-basic"  # the head that fine-tuning is measured against, on the same backbone
 
 
 @dataclass(frozen=True)
@@ -21,38 +23,47 @@ class HeadRow:
     report_loss: float | None
     report_accuracy: float | None
     report_epochs: int | None
-    loss: float | None = None
-    accuracy: float | None = None
-    top5: float | None = None
-    epochs: int | None = None
-    seed: int | None = None
+    loss: Figure | None = None
+    accuracy: Figure | None = None
+    top5: Figure | None = None
+    epochs: Figure | None = None
+    seeds: tuple[int, ...] = ()
+    effect: Effect | None = None  # of a fine-tuned network: test accuracy against the frozen softmax head's
     model: str = ""  # the directory under models/
     data: str = ""
 
 
 def rows(directory: Path | None = None) -> list[HeadRow]:
-    """Every head of the catalogue, in its order: one row for each stored card with test figures."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """Every head of the catalogue, in its order: one row for each stored model with test figures."""
+    found: dict[str, list[tuple[str, list[dict[str, Any]]]]] = {}
     for path in sorted((directory or models_dir()).glob("*/card.json")):
-        try:
-            card = json.loads(path.read_text(encoding="utf-8"))
-            _ = card["backbone"]["title"], card["figures"]["test"]["accuracy"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # of a network from scratch, not tested yet, or damaged: no figure of a head
-        found.setdefault(card["spec"]["name"], []).append(card | {"model": path.parent.name})
+        seeds = [card for card in cards(path.parent.name, directory) if "title" in card.get("backbone", ())]
+        if seeds:  # else of a network from scratch, not tested yet, or damaged: no figure of a head
+            found.setdefault(seeds[0]["spec"]["name"], []).append((path.parent.name, seeds))
+    frozen = {seeds[0]["backbone"]["title"]: _accuracies(seeds) for _, seeds in found.get(FROZEN, [])}
     table = []
     for entry in catalogue.heads():
         report = (entry.report.loss, entry.report.accuracy, entry.report.epochs)
-        for card in found.get(entry.name, []):
-            test, fitted = card["figures"]["test"], card["spec"]["fit"]
-            data = f"{card['data']['title']}, {card['data']['origin']}"
+        for model, seeds in found.get(entry.name, []):
+            backbone, data = seeds[0]["backbone"]["title"], seeds[0]["data"]
+            tests = [card["figures"]["test"] for card in seeds]
             table.append(HeadRow(
-                entry.name, entry.title, card["backbone"]["title"], *report, test["loss"], test["accuracy"],
-                test.get("top5"), card["figures"]["epochs"], fitted["seed"], card["model"], data,
+                entry.name, entry.title, backbone, *report,
+                Figure.of([test["loss"] for test in tests]),
+                Figure.of(_accuracies(seeds)),
+                Figure.of([test["top5"] for test in tests if "top5" in test]),
+                Figure.of([card["figures"]["epochs"] for card in seeds]),
+                tuple(card["spec"]["fit"]["seed"] for card in seeds),
+                effect(_accuracies(seeds), frozen.get(backbone, [])) if entry.spec.fit.fine_tune != "off" else None,
+                model, f"{data['title']}, {data['origin']}",
             ))  # fmt: skip
         if entry.name not in found:
             table.append(HeadRow(entry.name, entry.title, entry.spec.data.backbone or "", *report))
     return table
+
+
+def _accuracies(seeds: list[dict[str, Any]]) -> list[float]:
+    return [card["figures"]["test"]["accuracy"] for card in seeds]
 
 
 def to_json(table: list[HeadRow]) -> list[dict[str, Any]]:
@@ -60,18 +71,25 @@ def to_json(table: list[HeadRow]) -> list[dict[str, Any]]:
     return [asdict(row) for row in table]
 
 
-_COLUMNS = ("head", "backbone", "report loss", "report accuracy", "test loss", "test top-1", "test top-5", "epochs")
+_COLUMNS = ("head", "backbone", "report loss", "report accuracy", "test loss", "test top-1", "test top-5", "seeds",
+            "epochs", "against frozen, points")  # fmt: skip
 
 
 def to_markdown(table: list[HeadRow]) -> str:
     """The table as Markdown, with the pictures named under it."""
 
-    def cell(value: float | None) -> str:
+    def cell(value: Any) -> str:
         return "–" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
     lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
     for row in table:
-        ours = [cell(row.loss) if row.model else "not trained yet", *map(cell, (row.accuracy, row.top5, row.epochs))]
+        ours = [
+            cell(row.loss) if row.model else "not trained yet",
+            *map(cell, (row.accuracy, row.top5)),
+            str(len(row.seeds)) if row.seeds else "–",
+            f"{row.epochs.mean:.0f}" if row.epochs else "–",
+            cell(row.effect),
+        ]
         cells = [f"`{row.name}` {row.title}", row.backbone, cell(row.report_loss), cell(row.report_accuracy), *ours]
         lines.append("| " + " | ".join(cells) + " |")
     named = dict.fromkeys(row.data for row in table if row.data)
