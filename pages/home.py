@@ -77,8 +77,13 @@ def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: lis
                 st.markdown(f":material/download: {info.title} · not here yet; `{info.how}` gets it")
     with right:
         st.subheader("Models")
-        for model in models:
+        best, others = _by_pictures(models)
+        for model in best:
             st.markdown(_model(model))
+        if others:
+            with st.expander(f"{text.plural(len(others), 'further model')}, the best of each kind of pictures first"):
+                for model in others:
+                    st.markdown(_model(model))
         if not models:
             st.markdown("No trained model is stored here yet: a training on the Train page makes one.")
         finished = sum(run.status().get("state") == "finished" for run in runs)
@@ -86,13 +91,26 @@ def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: lis
             st.markdown(f":material/history: {text.plural(len(runs), 'training')} on this machine, {finished} finished")
 
 
-def _model(model: rundir.RunDir) -> str:
-    line = f":material/check_circle: **{model.id}**"
+def _by_pictures(models: list[rundir.RunDir]) -> tuple[list[rundir.RunDir], list[rundir.RunDir]]:
+    """For each kind of pictures the most accurate model; and the others, in the same order."""
+    ranked = sorted(models, key=lambda model: (_tested(model)[1], -_tested(model)[0], model.id))
+    best: dict[str, rundir.RunDir] = {}
+    for model in ranked:
+        best.setdefault(_tested(model)[1], model)
+    return list(best.values()), [model for model in ranked if model not in best.values()]
+
+
+def _tested(model: rundir.RunDir) -> tuple[float, str]:
+    """Test accuracy, 0 where there is none, and the title of the pictures."""
     card = model.card() or {}
-    test = (card.get("figures") or {}).get("test")
-    if test:
-        line += f" · test accuracy {text.percent(test['accuracy'])} on {card['data']['title']}"
-    return line
+    test = (card.get("figures") or {}).get("test") or {}
+    return test.get("accuracy", 0.0), (card.get("data") or {}).get("title", "")
+
+
+def _model(model: rundir.RunDir) -> str:
+    accuracy, title = _tested(model)
+    line = f":material/check_circle: **{model.id}**"
+    return f"{line} · test accuracy {text.percent(accuracy)} on {title}" if accuracy else line
 
 
 def _exists(page: str) -> bool:

@@ -84,7 +84,9 @@ def _row(rows: Sequence[Row], scale: float) -> str:
         # Names in two rows, in turns: each has the room of two steps.
         first = HEIGHT - BOTTOM + 34 + 36 * names * (index % 2)
         for number, words in enumerate(wrap(row.title, int(1.95 * step / (6.6 * names)), break_long_words=False)[:2]):
-            marks.append(_text(x, first + 16 * names * number, words, 13.5 * names, "500"))
+            outside = x + 3.5 * names * len(words) > WIDTH  # the last one, when its words are long
+            at, anchor = (WIDTH, "end") if outside else (x, "middle")
+            marks.append(_text(at, first + 16 * names * number, words, 13.5 * names, "500", anchor))
         marks.append("</g>")
     line = (
         f'<path d="M{" L".join(path)}" fill="none" stroke="{REPORT}" stroke-width="2" opacity=".45"/>' if path else ""
