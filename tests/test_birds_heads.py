@@ -372,20 +372,28 @@ def test_the_reports_fine_tuning_begins_with_a_new_head_and_one_rate(birds):
     assert run.status()["state"] == "finished"
 
 
-def test_a_teacher_sees_the_same_pixels_and_its_answer_is_most_of_the_target(head, birds):
+def test_a_teacher_sees_the_same_pixels_and_its_answer_is_most_of_the_loss(head, birds):
+    import tensorflow as tf
+
     from training import predict
     from training.birds.finetune import TEACHER_SHARE, FineTune
 
     run = tuned(birds, **{"fit.teacher": head.id})
-    engine = FineTune(run.spec(), birds)
+    engine, plain = FineTune(run.spec(), birds), FineTune(tuned(birds).spec(), birds)
     pixels, targets = engine.inputs(np.arange(10), 3)
-    plain = FineTune(tuned(birds).spec(), birds).inputs(np.arange(10), 3)
-    assert np.array_equal(pixels, plain[0]), "augmented and mixed as without a teacher"
-    logits = predict.load(head).answer(pixels).numpy()
-    answers = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    assert np.allclose(targets, TEACHER_SHARE * answers + (1 - TEACHER_SHARE) * plain[1], atol=1e-5)
+    assert all(map(np.array_equal, (pixels, targets), plain.inputs(np.arange(10), 3)))
+    logits = tf.constant(np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32))
+    answers = tf.nn.softmax(predict.load(head).answer(pixels))
+    taught = -tf.reduce_mean(tf.reduce_sum(answers * tf.nn.log_softmax(logits), 1))
+    expected = TEACHER_SHARE * taught + (1 - TEACHER_SHARE) * plain._loss(pixels, targets, logits)
+    assert float(engine._loss(pixels, targets, logits)) == pytest.approx(float(expected), rel=1e-5)
+    checksum = backbones.sha256(head.file("weights.npz"))
     assert fit(run)["state"] == "finished"
-    assert run.card()["teacher"] == {"name": head.id, "sha256": backbones.sha256(head.file("weights.npz"))}
+    assert run.card()["teacher"] == {"name": head.id, "sha256": checksum}
+    state = engine.state()
+    head.file("weights.npz").write_bytes(head.file("weights.npz").read_bytes() + b" ")
+    with pytest.raises(ValueError, match="has changed since this run began"):
+        FineTune(run.spec(), birds).restore(state)
 
 
 def test_a_teacher_of_other_pictures_or_none_is_a_sentence(head, birds):
@@ -397,6 +405,10 @@ def test_a_teacher_of_other_pictures_or_none_is_a_sentence(head, birds):
         assert status["state"] == "failed" and re.search(sentence, status["message"]), status["message"]
     with pytest.raises(SpecError, match=r"fit\.teacher is possible only with"):
         spec((16,), **{"fit.teacher": head.id})
+    with pytest.raises(SpecError, match=r"fit\.fine_tune is possible only with data\.backbone"):
+        catalogue.load("basenet").replace({"fit.fine_tune": "head first"})
+    head.file("card.json").unlink()
+    assert "has not finished" in fit(tuned(birds, **{"fit.teacher": head.id}))["message"]
 
 
 def test_pictures_are_enlarged_to_the_size_that_the_spec_names(birds):

@@ -72,4 +72,5 @@ def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[
         "wall_seconds": round(seconds, 2),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         **fields,
+        **engine.notes,
     }  # fmt: skip

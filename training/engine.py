@@ -8,8 +8,10 @@ interrupted and restored ends with the weights of one that was not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,8 +38,10 @@ class Engine:
     training pictures; "test set" the report's literal formula, int(2500 * 0.9 / batch), 35 steps of 64, scaled to
     data sets of other sizes as a fifth of the training pictures.  Either way batches run through one random order
     of all pictures after the other; the last batch of an order is filled from its beginning, so that every batch
-    is whole.
+    is whole.  `notes` is what the card says of the training beside the spec.
     """
+
+    notes: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, spec: RunSpec, dataset: Dataset):
         import tensorflow as tf
@@ -135,7 +139,7 @@ class Engine:
         x, targets = self.inputs(indices, step)
         with tf.GradientTape() as tape:
             logits, moving = self._learn(x, self._seed(DROPOUT_STREAM, step))
-            loss = tf.reduce_mean(_losses(targets, logits, fit.label_smoothing))
+            loss = self._loss(x, targets, logits)
         gradients = tape.gradient(loss, self._trainable)
         for name, variable in self._trainable.items():
             own_rate = self._rate(name, rate, step)
@@ -158,6 +162,12 @@ class Engine:
     def _learn(self, x: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
         """Logits of a training pass, and the new moving statistics."""
         return networks.forward(self._layers, self._cast(), x, seed)
+
+    def _loss(self, x: Any, targets: Any, logits: Any) -> Any:
+        """The loss of a step, which is minimized; `x` is what the network saw."""
+        import tensorflow as tf
+
+        return tf.reduce_mean(_losses(targets, logits, self.spec.fit.label_smoothing))
 
     def _rate(self, name: str, rate: Any, step: Any) -> Any:
         """The learning rate of one variable at a global step."""

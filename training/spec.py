@@ -245,6 +245,8 @@ class RunSpec(Frozen):
                 "data.augmentation: cutout, mixup and cutmix are possible on pictures only, and this network learns "
                 "on a backbone's features; set them to 0"
             )
+        if self.fit.fine_tune != "off" and self.data.backbone is None:
+            raise ValueError("fit.fine_tune is possible only with data.backbone; set it to off, or name a backbone")
         if self.fit.teacher and self.fit.fine_tune != "head first":
             raise ValueError('fit.teacher is possible only with fit.fine_tune = "head first"; leave it out')
         if self.data.backbone is None and self.data.backbone_size != 224:

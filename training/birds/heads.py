@@ -16,9 +16,8 @@ import numpy as np
 
 from training import data
 from training.birds import features, folded
-from training.birds.backbones import SIZE, Backbone, WeightsError, get, sha256
+from training.birds.backbones import SIZE, Backbone, WeightsError, get
 from training.birds.species import written
-from training.rundir import find
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -112,12 +111,7 @@ def origin(found: Dataset) -> str:
 def card_fields(spec: RunSpec) -> dict[str, Any]:
     """What the card of a head says beside what every card does."""
     backbone = get(spec.data.backbone or "")
-    teacher = {}
-    if spec.fit.teacher:
-        file = find(spec.fit.teacher).file("weights.npz")
-        teacher = {"teacher": {"name": spec.fit.teacher, "sha256": sha256(file)}}
     return {
         "picture_size": data.info(spec.data.name).picture_size[0],
         "backbone": {"name": backbone.name, "title": backbone.title, "origin": backbone.origin, "key": backbone.key()},
-        **teacher,
     }
