@@ -81,7 +81,7 @@ def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: lis
         for model in best:
             st.markdown(_model(model))
         if others:
-            with st.expander(f"{text.plural(len(others), 'further model')}, the best of each kind of pictures first"):
+            with st.expander(text.plural(len(others), "further model")):
                 for model in others:
                     st.markdown(_model(model))
         if not models:
@@ -92,25 +92,26 @@ def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: lis
 
 
 def _by_pictures(models: list[rundir.RunDir]) -> tuple[list[rundir.RunDir], list[rundir.RunDir]]:
-    """For each kind of pictures the most accurate model; and the others, in the same order."""
-    ranked = sorted(models, key=lambda model: (_tested(model)[1], -_tested(model)[0], model.id))
+    """For each kind of pictures the model that is best on validation pictures; and the others, in the same order."""
+    ranked = sorted(models, key=lambda model: (_title(model), -_accuracy(model, "validation"), model.id))
     best: dict[str, rundir.RunDir] = {}
     for model in ranked:
-        best.setdefault(_tested(model)[1], model)
+        best.setdefault(_title(model), model)
     return list(best.values()), [model for model in ranked if model not in best.values()]
 
 
-def _tested(model: rundir.RunDir) -> tuple[float, str]:
-    """Test accuracy, 0 where there is none, and the title of the pictures."""
-    card = model.card() or {}
-    test = (card.get("figures") or {}).get("test") or {}
-    return test.get("accuracy", 0.0), (card.get("data") or {}).get("title", "")
+def _title(model: rundir.RunDir) -> str:
+    return ((model.card() or {}).get("data") or {}).get("title", "")
+
+
+def _accuracy(model: rundir.RunDir, part: str) -> float:
+    """Accuracy on the "validation" or "test" pictures, 0 where it was not measured."""
+    return (((model.card() or {}).get("figures") or {}).get(part) or {}).get("accuracy", 0.0)
 
 
 def _model(model: rundir.RunDir) -> str:
-    accuracy, title = _tested(model)
-    line = f":material/check_circle: **{model.id}**"
-    return f"{line} · test accuracy {text.percent(accuracy)} on {title}" if accuracy else line
+    line, accuracy = f":material/check_circle: **{model.id}**", _accuracy(model, "test")
+    return f"{line} · test accuracy {text.percent(accuracy)} on {_title(model)}" if accuracy else line
 
 
 def _exists(page: str) -> bool:

@@ -69,6 +69,13 @@ def test_the_backbones_give_the_same_maps(backbone):
     assert folded.forward(model, "bfloat16")(pixels).dtype == tf.bfloat16
 
 
+def test_depthwise_convolutions_compute_in_float32_whatever_the_others_do(monkeypatch):
+    seen, original = [], tf.nn.depthwise_conv2d
+    monkeypatch.setattr(tf.nn, "depthwise_conv2d", lambda x, *rest: seen.append(x.dtype) or original(x, *rest))
+    assert folded.forward(small(), "bfloat16")(tf.ones((1, 12, 12, 3))).dtype == tf.bfloat16
+    assert seen == [tf.float32]
+
+
 def test_a_layer_that_is_not_known_is_refused():
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.UpSampling2D(2)(inputs))

@@ -310,7 +310,8 @@ def test_repaired_fine_tuning_starts_from_a_trained_head_and_changes_the_backbon
     right = (logits.argmax(1) == birds.validation_labels).mean()
     assert right == pytest.approx(run.card()["figures"]["validation"]["accuracy"]) and right > 0.6
     assert run.card()["data"]["train"] == 60
-    assert whole(run).predict(enlarged(birds), verbose=0).argmax(1).tolist() == logits.argmax(1).tolist()
+    exported = whole(run).predict(birds.validation_images.astype(np.float32), verbose=0)
+    assert exported.argmax(1).tolist() == logits.argmax(1).tolist()
 
 
 def whole(run):
@@ -321,10 +322,6 @@ def whole(run):
 
     weights.export(run, run.file("whole.keras"))
     return keras.saving.load_model(run.file("whole.keras"), safe_mode=True)
-
-
-def enlarged(birds):
-    return heads.enlarged(birds.validation_images.astype(np.float32)).numpy()
 
 
 def test_fine_tuning_resumes_to_the_same_weights(birds):
@@ -419,8 +416,44 @@ def test_pictures_are_enlarged_to_the_size_that_the_spec_names(birds):
     classifier = predict.load(run)
     assert classifier._extractor.maps(birds.validation_images[:2]).shape == (2, 9, 9, 16)
     assert classifier.classify(birds.validation_images)[0].argmax(1).tolist() == birds.validation_labels.tolist()
+    small, large = (heads.extract(small_backbone(), birds.images, True, size=size) for size in (224, 288))
+    assert small.shape == large.shape and not np.allclose(small, large, atol=1e-2), "kept apart in the store"
     with pytest.raises(SpecError, match="backbone_size"):
         catalogue.load("basenet").replace({"data.backbone_size": 288})
+
+
+def test_fine_tuning_and_export_see_the_larger_pictures_too(birds):
+    from training import predict
+
+    run = rundir.create(spec((9, 9, 16), "birds-finetune-simple", **{"fit.epochs": 1, "data.backbone_size": 288}))
+    assert fit(run)["state"] == "finished", run.status()["message"]
+    probabilities, _ = predict.load(run).classify(birds.validation_images)
+    exported = whole(run).predict(birds.validation_images.astype(np.float32), verbose=0)
+    assert np.abs(exported - probabilities).max() < 1e-4
+
+
+def test_a_head_of_another_map_is_refused_before_anything_is_computed(birds, monkeypatch):
+    from training import commands
+
+    monkeypatch.setattr(data, "NAMES", ("birds",))
+    commands.check_data(spec((9, 9, 16), "birds-fc", **{"data.backbone_size": 288}))
+    for shape, size in (((7, 7, 16), 288), ((17,), 224)):
+        with pytest.raises(SpecError, match=r"gives \[16\] pooled, or \[\d, \d, 16\]"):
+            commands.check_data(
+                spec(shape, "birds-fc" if len(shape) > 1 else "birds-fc-basic", **{"data.backbone_size": size})
+            )
+    with pytest.raises(rundir.RunError, match="no run and no shipped model"):
+        commands.check_data(spec((16,), "birds-finetune-repaired", **{"fit.teacher": "nobody"}))
+
+
+def test_the_time_of_a_system_grows_with_the_area_of_its_pictures():
+    from training.birds import everything
+
+    times = [
+        everything.seconds(spec((16,), "birds-finetune-repaired", **{"data.backbone_size": size}), 0.01, 1e12, 100)
+        for size in (224, 448)
+    ]
+    assert times[1] == pytest.approx(4 * times[0], rel=1e-3)
 
 
 # --- All systems with one command ----------------------------------------------------------------

@@ -7,13 +7,14 @@ import re
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import charts, diagram, figures, ladder, style, switches, text
-from training import catalogue, results, toggles
+from training import catalogue, results, rundir, toggles
 from training.describe import describe
 
 ROOT = Path(__file__).parent.parent
@@ -75,6 +76,27 @@ def test_the_ladder_shows_the_report_and_only_figures_that_exist() -> None:
 
 
 # --- Design: the address is the design -----------------------------------------------------------
+
+
+def test_the_last_words_of_the_ladder_end_inside_the_picture() -> None:
+    rows = [row for row in results.rows() if row.report_accuracy is not None]
+    last = replace(rows[-1], title="a long word at the end")
+    assert f'x="{ladder.WIDTH:.1f}"' in ladder.draw([*rows[:-1], last]).split("</svg>")[0]
+    assert f'x="{ladder.WIDTH:.1f}"' not in ladder.draw([*rows[:-1], replace(last, title="end")]).split("</svg>")[0]
+
+
+def test_home_names_the_model_that_validation_prefers_and_folds_the_others_away() -> None:
+    at = app("home")
+    named = [
+        row.value for row in at.markdown if ":material/check_circle: **" in row.value and "test accuracy" in row.value
+    ]
+    cards = [model.card() for model in rundir.models()]
+    for title in {card["data"]["title"] for card in cards}:
+        own = [card for card in cards if card["data"]["title"] == title]
+        best = max(own, key=lambda card: card["figures"]["validation"]["accuracy"])
+        first = next(row for row in named if title in row)
+        assert text.percent(best["figures"]["test"]["accuracy"]) in first
+    assert len(at.expander) == 1 and "further models" in at.expander[0].label
 
 
 def test_a_link_reproduces_a_design() -> None:

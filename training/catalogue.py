@@ -220,7 +220,7 @@ _add("birds-finetune-simple", "birds-finetune-fc", "network", "Birds: all of Res
      Report(2.6948, 0.4128, 20),
      network__blocks=[block.model_dump() for block in (Flatten(), Dense(units=2048), Dropout())])  # fmt: skip
 _add("birds-finetune-repaired", "birds-fc-basic", "fine_tune", "Birds: fine-tuning repaired",
-     "The head first, then layers from the top down; batch norm stays as it was, low layers learn slowest or not at "
+     "The head first, then layers from the top down; batch norm's statistics stay, low layers learn slower or not at "
      "all; warm-up, cosine, label smoothing, flips, zoom, mixup, and dropout, without which the head knows every "
      "training picture before the backbone has learned.",
      network__blocks=[Dropout().model_dump()], network__dropout=[0.6],
@@ -228,8 +228,9 @@ _add("birds-finetune-repaired", "birds-fc-basic", "fine_tune", "Birds: fine-tuni
      fit__warmup_epochs=1, fit__label_smoothing=0.1,
      data__augmentation=Augmentation(
          width_shift=0.1, height_shift=0.1, zoom=0.2, horizontal_flip=True, mixup=0.3).model_dump())  # fmt: skip
-_add("birds-best", "birds-finetune-repaired", "backbone_size", "Birds: the same on larger pictures",
-     "The backbone sees every picture enlarged to 288 pixels a side: finer maps, 1.7 times the work.",
+_add("birds-best", "birds-finetune-repaired", "backbone", "Birds: EfficientNet-Lite0 on larger pictures",
+     "EfficientNet-Lite0 fine-tuned in the same way, every picture enlarged to 288 pixels a side: finer maps, 1.7 times "
+     "the work of 224.",
      data__backbone="efficientnet-lite0", data__backbone_size=288, network__input_shape=[1280])  # fmt: skip
 _add("cifar-fc-basic", "birds-fc-basic", "network", "25 classes of CIFAR-100: one softmax layer on ResNet-50",
      "The same single layer on features of the enlarged pictures: what ImageNet knows, beside networks from scratch.",

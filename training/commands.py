@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from training import console, data, rundir
+from training.birds import backbones
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
 
@@ -52,6 +53,14 @@ def check_data(spec: RunSpec) -> None:
         shapes = ["x".join(map(str, shape)) for shape in (info.picture_size, spec.network.input_shape)]
         raise SpecError(f"The pictures of {info.name} are {shapes[0]} and the network takes {shapes[1]}; "
                         "choose other pictures, or set network.input_shape.")  # fmt: skip
+    if spec.data.backbone:
+        map_shape = backbones.get(spec.data.backbone).map_shape(spec.data.backbone_size)
+        if spec.network.input_shape not in (map_shape, map_shape[-1:]):
+            raise SpecError(f"network.input_shape = {list(spec.network.input_shape)} is not possible: {spec.data.backbone} "
+                            f"gives {list(map_shape[-1:])} pooled, or {list(map_shape)}, of pictures of "
+                            f"{spec.data.backbone_size} pixels a side.")  # fmt: skip
+    if spec.fit.teacher:
+        rundir.find(spec.fit.teacher)
     if spec.network.classes != info.classes:
         raise SpecError(f"{info.name} has {info.classes} classes and the network {spec.network.classes}; "
                         f"set network.classes={info.classes}.")  # fmt: skip

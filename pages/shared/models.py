@@ -75,8 +75,10 @@ def title(choice: Choice) -> str:
 
 
 def backbone(choice: Choice) -> str:
-    """The name of a head's backbone for people."""
-    return backbones.get(choice.spec.data.backbone or "").title
+    """The name of a head's backbone for people, with the size of its pictures where that is not the usual one."""
+    size = choice.spec.data.backbone_size
+    at = f" at {size} pixels" if size != backbones.SIZE else ""
+    return backbones.get(choice.spec.data.backbone or "").title + at
 
 
 def facts(choice: Choice) -> str:

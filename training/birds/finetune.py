@@ -4,9 +4,9 @@
 step, one learning rate, batch norm following its small batches.  It came out worse than
 frozen features.  "head first" is Keras's own advice (keras.io/guides/transfer_learning) with
 what the field adds to it: the head is trained on frozen features first; layers are unfrozen
-from the top; batch norm stays in inference mode; lower layers learn up to ten times slower
-(Howard and Ruder, 2018).  Warm-up, cosine, label smoothing, flips, zoom and mixup are in the
-spec.
+from the top, as far down as `LOWEST`; batch norm stays in inference mode; lower layers learn
+slower (Howard and Ruder, 2018).  Warm-up, cosine, label smoothing, flips, zoom, mixup and the
+head's dropout are in the spec.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 EVALUATION_BATCH = 32
 LOWEST = 0.6  # depth (0 the input, 1 the head) of the lowest layer that learns: below it, nothing was gained
 TEACHER_SHARE = 0.7  # of the loss, what the teacher's answer has; the label has the rest
-SLOWEST = 0.1  # learning rate of the lowest layer, as a share of the head's
-UNFROZEN_AFTER = 0.3  # share of the training after which the lowest layer learns too
+SLOWEST = 0.1  # of the head's learning rate, what a layer at depth 0 would get; at LOWEST it is 0.1 ** 0.4 = 0.4
+UNFROZEN_AFTER = 0.3  # share of the training after which a layer at depth 0 would learn; at LOWEST it is 0.12
 
 
 class FineTune(Engine):
@@ -141,7 +141,7 @@ class FineTune(Engine):
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go on from `state`; raises ValueError also where the teacher is no longer the same."""
         for name, value in self._signature().items():
-            if not np.array_equal(state.get(name), value):
+            if name not in state or not np.array_equal(state[name], value):
                 raise ValueError(f"fit.teacher = {self.spec.fit.teacher} has changed since this run began; begin anew.")
         super().restore(state)
 

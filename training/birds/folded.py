@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def forward(model: keras.Model, dtype: str = "float32") -> Callable[[Any], Any]:
     """The function that `model(x, training=False)` is, for a model of convolutions, batch norm, relu, padding,
-    pooling and sums; its convolutions (depthwise ones excepted) compute in `dtype`, "float32" or "bfloat16", and so is its result.
+    pooling and sums; its convolutions compute in `dtype`, "float32" or "bfloat16", and so is its result; depthwise
+    ones compute in float32 and give `dtype`.
 
     Raises TypeError for a model with other layers.
     """
@@ -73,14 +74,14 @@ def _convolution(layer: Any, norm: Any, x: Any, dtype: str) -> Any:
         factor, offset = _scale(norm)
         kernel = kernel * (factor[:, None] if depthwise else factor)
         bias = offset if bias is None else offset + bias * factor
-    if depthwise:  # one channel at a time: nothing for bfloat16 instructions, and TensorFlow's own way is slow there
-        dtype = "float32"
-    x, kernel = tf.cast(x, dtype), tf.cast(kernel, dtype)
+    # One channel at a time is nothing for bfloat16 instructions, and TensorFlow's own way is slow in it.
+    own = "float32" if depthwise else dtype
+    x, kernel = tf.cast(x, own), tf.cast(kernel, own)
     convolve = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
     y = convolve(x, kernel, (1, *layer.strides, 1), layer.padding.upper())
     if bias is not None:
-        y = tf.nn.bias_add(y, tf.cast(bias, dtype))
-    return layer.activation(y)
+        y = tf.nn.bias_add(y, tf.cast(bias, own))
+    return tf.cast(layer.activation(y), dtype)
 
 
 def _operation(layer: Any, norm: Any, dtype: str) -> Callable[..., Any]:

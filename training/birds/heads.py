@@ -47,7 +47,8 @@ def enlarged(pixels: Any, size: int = SIZE) -> Any:
 
     if pixels.shape[1:3] == (size, size):
         return pixels
-    return tf.clip_by_value(tf.image.resize(pixels, (size, size), "bicubic"), 0.0, 255.0)
+    shrunk = pixels.shape[1] > size
+    return tf.clip_by_value(tf.image.resize(pixels, (size, size), "bicubic", antialias=shrunk), 0.0, 255.0)
 
 
 def extract(backbone: Backbone, pictures: np.ndarray, pooled: bool, mirror: bool = False, file: Path | None = None,

@@ -169,9 +169,9 @@ def _backbone(run: RunDir) -> tuple[backbones.Backbone, Any]:
 
 
 def behind_backbone(run: RunDir, head: Any) -> Any:
-    """One Keras model from pictures, float32 (n, size, size, 3), 0 to 255, to what `head` makes of their features.
+    """One Keras model from pictures, float32 (n, any, any, 3), 0 to 255, to what `head` makes of their features.
 
-    The size is `data.backbone_size`, 224 where nothing else is said.
+    They are brought to `data.backbone_size` inside it, as everywhere (see `heads.enlarged`).
 
     Raises `RunError` where the backbone's weights are missing.
     """
@@ -182,8 +182,9 @@ def behind_backbone(run: RunDir, head: Any) -> Any:
     except backbones.WeightsError as error:
         raise RunError(f"{run.id} cannot be exported without its backbone: {error}") from None
     size = run.spec().data.backbone_size
-    pixels = keras.Input((size, size, 3), name="pixels")
-    maps = model(backbone.preprocess(pixels))
+    pixels = keras.Input((None, None, 3), name="pixels")
+    sized = keras.layers.Resizing(size, size, "bicubic", name="sized")(pixels)
+    maps = model(backbone.preprocess(keras.ops.clip(sized, 0.0, 255.0)))
     if len(head.input_shape) == 2:
         maps = keras.layers.GlobalAveragePooling2D(name="pooled")(maps)
     return keras.Model(pixels, head(maps), name="network")

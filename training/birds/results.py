@@ -10,7 +10,8 @@ from training import catalogue
 from training.paths import models_dir
 from training.results import Effect, Figure, cards, effect
 
-FROZEN = "birds-fc-basic"  # the head that fine-tuning is measured against, on the same backbone
+FROZEN = "birds-fc-basic"  # the head that fine-tuning is measured against, on the same backbone and pictures
+SIZE = 224  # pixels a side that backbones see where a card says nothing else
 
 
 @dataclass(frozen=True)
@@ -36,30 +37,52 @@ class HeadRow:
 def rows(directory: Path | None = None) -> list[HeadRow]:
     """Every head of the catalogue, in its order: one row for each stored model with test figures."""
     found: dict[str, list[tuple[str, list[dict[str, Any]]]]] = {}
-    for path in sorted((directory or models_dir()).glob("*/card.json")):
-        seeds = [card for card in cards(path.parent.name, directory) if "title" in card.get("backbone", ())]
-        if seeds:  # else of a network from scratch, not tested yet, or damaged: no figure of a head
-            found.setdefault(seeds[0]["spec"]["name"], []).append((path.parent.name, seeds))
-    frozen = {seeds[0]["backbone"]["title"]: _accuracies(seeds) for _, seeds in found.get(FROZEN, [])}
+    for path in sorted(path for path in (directory or models_dir()).glob("[!.]*") if path.is_dir()):
+        seeds = [card for card in cards(path.name, directory) if _of_a_head(card)]
+        if seeds:
+            found.setdefault(seeds[0]["spec"]["name"], []).append((path.name, seeds))
+    frozen = {_same(seeds[0]): _accuracies(seeds) for _, seeds in found.get(FROZEN, [])}
     table = []
     for entry in catalogue.heads():
         report = (entry.report.loss, entry.report.accuracy, entry.report.epochs)
         for model, seeds in found.get(entry.name, []):
-            backbone, data = seeds[0]["backbone"]["title"], seeds[0]["data"]
+            backbone, size, data = _same(seeds[0])
             tests = [card["figures"]["test"] for card in seeds]
             table.append(HeadRow(
-                entry.name, entry.title, backbone, *report,
+                entry.name, entry.title, backbone + (f", at {size} pixels" if size != SIZE else ""), *report,
                 Figure.of([test["loss"] for test in tests]),
                 Figure.of(_accuracies(seeds)),
                 Figure.of([test["top5"] for test in tests if "top5" in test]),
                 Figure.of([card["figures"]["epochs"] for card in seeds]),
                 tuple(card["spec"]["fit"]["seed"] for card in seeds),
-                effect(_accuracies(seeds), frozen.get(backbone, [])) if entry.spec.fit.fine_tune != "off" else None,
-                model, f"{data['title']}, {data['origin']}",
+                effect(_accuracies(seeds), frozen.get(_same(seeds[0]), [])) if entry.spec.fit.fine_tune != "off" else None,
+                model, data,
             ))  # fmt: skip
         if entry.name not in found:
             table.append(HeadRow(entry.name, entry.title, entry.spec.data.backbone or "", *report))
     return table
+
+
+def _of_a_head(card: dict[str, Any]) -> bool:
+    """Whether a card with test figures is of a head, and whole."""
+    try:
+        _same(card)
+        test = card["figures"]["test"]
+        return isinstance(
+            test["loss"] + test["accuracy"] + card["figures"]["epochs"] + card["spec"]["fit"]["seed"], float
+        )
+    except (KeyError, TypeError):
+        return False
+
+
+def _same(card: dict[str, Any]) -> tuple[str, int, str]:
+    """What must be alike for two cards to be comparable: backbone, size of its pictures, the pictures."""
+    data = card["data"]
+    return (
+        card["backbone"]["title"],
+        card["spec"]["data"].get("backbone_size", SIZE),
+        f"{data['title']}, {data['origin']}",
+    )
 
 
 def _accuracies(seeds: list[dict[str, Any]]) -> list[float]:
