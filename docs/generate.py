@@ -14,6 +14,7 @@ from pathlib import Path
 
 from docs import report
 from training import bench, catalogue, cost, growth, results, rundir, toggles
+from training.birds import results as birds
 from training.toggles import Toggle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,6 +68,11 @@ def toggles_page() -> str:
 def results_table() -> str:
     """The table of README.md: the report's figures beside those in the shipped cards."""
     return results.to_markdown(results.rows())
+
+
+def birds_table() -> str:
+    """The table of docs/birds.md: the report's figures beside those in the cards, a row a head and backbone."""
+    return birds.to_markdown(birds.rows())
 
 
 def models_table() -> str:
@@ -163,6 +169,7 @@ PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file
     ("docs/report.md", None, report.page),
     ("README.md", "results", results_table),
     ("models/README.md", "models", models_table),
+    ("docs/birds.md", "results", birds_table),
     ("docs/speed.md", "bench", bench_table),
     ("docs/speed.md", "time", time_to_accuracy),
     ("docs/speed.md", "recipes", recipes_table),
