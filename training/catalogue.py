@@ -163,13 +163,13 @@ _add("plumage", "final-recipe", "network", "Plumage's network",
      network__residual=True, network__depth=3, network__pooling="max", network__dropout=[],
      network__blocks=[block.model_dump() for block in (
          _conv(64), Pool(), _conv(96), Pool(), _conv(192), Pool(), _conv(256), GlobalPool(), Dropout())])  # fmt: skip
-_add("plumage-cutmix", "plumage", "cutmix", "Plumage's network, cutmix",
+_add("plumage-cutmix", "plumage", "cutmix", "Plumage, cutmix",
      "A square of another picture in each picture, and the labels mixed by area: the network cannot learn the training "
      "pictures by heart.", data__augmentation__cutmix=0.5)  # fmt: skip
-_add("plumage-long", "plumage-cutmix", "recipe", "Plumage's network, cutmix, long",
+_add("plumage-long", "plumage-cutmix", "recipe", "Plumage, cutmix, long",
      "Twice the epochs and forty times the weight decay: mixed pictures are learned slowly.",
      fit__weight_decay=0.02, fit__epochs=70)  # fmt: skip
-_add("plumage-decay", "plumage", "weight_decay", "Plumage's network, more weight decay",
+_add("plumage-decay", "plumage", "weight_decay", "Plumage, more decay",
      "Kernels shrink forty times as fast: the training pictures are learned a little later, and others are known better.",
      fit__weight_decay=0.02)  # fmt: skip
 _add("basenet-35-steps", "basenet", "epoch_length", "BaseNet, 35 steps an epoch",
