@@ -83,7 +83,8 @@ def _row(rows: Sequence[Row], scale: float) -> str:
                 marks.append(_text(x, place - 13, text.percent(row.accuracy.mean), values, "600"))
         # Names in two rows, in turns: each has the room of two steps.
         first = HEIGHT - BOTTOM + 34 + 36 * names * (index % 2)
-        for number, words in enumerate(wrap(row.title, int(1.95 * step / (6.6 * names)), break_long_words=False)[:2]):
+        room = (1.3 if row is rows[-1] else 1.95) * step  # right of the last there is none
+        for number, words in enumerate(wrap(row.title, int(room / (6.6 * names)), break_long_words=False)[:2]):
             outside = x + 3.5 * names * len(words) > WIDTH  # the last one, when its words are long
             at, anchor = (WIDTH, "end") if outside else (x, "middle")
             marks.append(_text(at, first + 16 * names * number, words, 13.5 * names, "500", anchor))
