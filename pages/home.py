@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from pages.shared import controls, ladder, present, text
 from training import catalogue, data, results, rundir
 from training.cost import estimate
+
+Cards = dict[str, dict[str, Any]]  # a model's card under its name
 
 CSS = """
 .lead {font-size: 1.15rem; line-height: 1.55; max-width: 62rem; margin-bottom: .4rem;}
@@ -77,13 +80,13 @@ def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: lis
                 st.markdown(f":material/download: {info.title} · not here yet; `{info.how}` gets it")
     with right:
         st.subheader("Models")
-        best, others = _by_pictures(models)
-        for model in best:
-            st.markdown(_model(model))
+        best, others = _by_pictures({model.id: model.card() or {} for model in models})
+        for name, card in best.items():
+            st.markdown(_model(name, card))
         if others:
             with st.expander(text.plural(len(others), "further model")):
-                for model in others:
-                    st.markdown(_model(model))
+                for name, card in others.items():
+                    st.markdown(_model(name, card))
         if not models:
             st.markdown("No trained model is stored here yet: a training on the Train page makes one.")
         finished = sum(run.status().get("state") == "finished" for run in runs)
@@ -91,27 +94,28 @@ def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: lis
             st.markdown(f":material/history: {text.plural(len(runs), 'training')} on this machine, {finished} finished")
 
 
-def _by_pictures(models: list[rundir.RunDir]) -> tuple[list[rundir.RunDir], list[rundir.RunDir]]:
+def _by_pictures(cards: Cards) -> tuple[Cards, Cards]:
     """For each kind of pictures the model that is best on validation pictures; and the others, in the same order."""
-    ranked = sorted(models, key=lambda model: (_title(model), -_accuracy(model, "validation"), model.id))
-    best: dict[str, rundir.RunDir] = {}
-    for model in ranked:
-        best.setdefault(_title(model), model)
-    return list(best.values()), [model for model in ranked if model not in best.values()]
+    ranked = sorted(cards, key=lambda name: (_title(cards[name]), -_accuracy(cards[name], "validation"), name))
+    best: dict[str, str] = {}
+    for name in ranked:
+        best.setdefault(_title(cards[name]), name)
+    first = set(best.values())
+    return {n: cards[n] for n in ranked if n in first}, {n: cards[n] for n in ranked if n not in first}
 
 
-def _title(model: rundir.RunDir) -> str:
-    return ((model.card() or {}).get("data") or {}).get("title", "")
+def _title(card: dict[str, Any]) -> str:
+    return (card.get("data") or {}).get("title", "")
 
 
-def _accuracy(model: rundir.RunDir, part: str) -> float:
+def _accuracy(card: dict[str, Any], part: str) -> float:
     """Accuracy on the "validation" or "test" pictures, 0 where it was not measured."""
-    return (((model.card() or {}).get("figures") or {}).get(part) or {}).get("accuracy", 0.0)
+    return ((card.get("figures") or {}).get(part) or {}).get("accuracy", 0.0)
 
 
-def _model(model: rundir.RunDir) -> str:
-    line, accuracy = f":material/check_circle: **{model.id}**", _accuracy(model, "test")
-    return f"{line} · test accuracy {text.percent(accuracy)} on {_title(model)}" if accuracy else line
+def _model(name: str, card: dict[str, Any]) -> str:
+    line, accuracy = f":material/check_circle: **{name}**", _accuracy(card, "test")
+    return f"{line} · test accuracy {text.percent(accuracy)} on {_title(card)}" if accuracy else line
 
 
 def _exists(page: str) -> bool:

@@ -75,9 +75,6 @@ def test_the_ladder_shows_the_report_and_only_figures_that_exist() -> None:
     assert picture.count("<circle") == 2 * sum(entry.report.accuracy is not None for entry in catalogue.variants())
 
 
-# --- Design: the address is the design -----------------------------------------------------------
-
-
 def test_the_last_words_of_the_ladder_end_inside_the_picture() -> None:
     rows = [row for row in results.rows() if row.report_accuracy is not None]
     last = replace(rows[-1], title="a long word at the end")
@@ -97,6 +94,9 @@ def test_home_names_the_model_that_validation_prefers_and_folds_the_others_away(
         first = next(row for row in named if title in row)
         assert text.percent(best["figures"]["test"]["accuracy"]) in first
     assert len(at.expander) == 1 and "further models" in at.expander[0].label
+
+
+# --- Design: the address is the design -----------------------------------------------------------
 
 
 def test_a_link_reproduces_a_design() -> None:

@@ -249,8 +249,9 @@ class RunSpec(Frozen):
             raise ValueError("fit.fine_tune is possible only with data.backbone; set it to off, or name a backbone")
         if self.fit.teacher and self.fit.fine_tune != "head first":
             raise ValueError('fit.teacher is possible only with fit.fine_tune = "head first"; leave it out')
-        if self.data.backbone is None and self.data.backbone_size != 224:
-            raise ValueError("data.backbone_size is of use only with data.backbone; leave it at 224")
+        usual = Data.model_fields["backbone_size"].default
+        if self.data.backbone is None and self.data.backbone_size != usual:
+            raise ValueError(f"data.backbone_size is of use only with data.backbone; leave it at {usual}")
         if self.fit.average and self.fit.fine_tune != "off":
             raise ValueError(f"fit.average = {self.fit.average:g} is not possible with fine-tuning; set it to 0")
         return self

@@ -45,9 +45,7 @@ class Backbone:
     preprocess: Callable[[Any], Any]
     source: Callable[[], Path]
     read: Callable[[keras.Model, Path], None]
-    half: bool = (
-        True  # whether Keras trains it faster in bfloat16 where the processor computes it: not depthwise kernels
-    )
+    half: bool = True  # whether Keras trains it faster in bfloat16 where there are instructions for it
     macs: int = 0  # multiply-adds of the convolutions for one picture
 
     def map_shape(self, size: int = SIZE) -> tuple[int, int, int]:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from training import catalogue
+from training.birds.backbones import SIZE
 from training.paths import models_dir
 from training.results import Effect, Figure, cards, effect
 
 FROZEN = "birds-fc-basic"  # the head that fine-tuning is measured against, on the same backbone and pictures
-SIZE = 224  # pixels a side that backbones see where a card says nothing else
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def rows(directory: Path | None = None) -> list[HeadRow]:
     for entry in catalogue.heads():
         report = (entry.report.loss, entry.report.accuracy, entry.report.epochs)
         for model, seeds in found.get(entry.name, []):
-            backbone, size, data = _same(seeds[0])
+            backbone, size, data = kind = _same(seeds[0])
             tests = [card["figures"]["test"] for card in seeds]
             table.append(HeadRow(
                 entry.name, entry.title, backbone + (f", at {size} pixels" if size != SIZE else ""), *report,
@@ -55,7 +55,7 @@ def rows(directory: Path | None = None) -> list[HeadRow]:
                 Figure.of([test["top5"] for test in tests if "top5" in test]),
                 Figure.of([card["figures"]["epochs"] for card in seeds]),
                 tuple(card["spec"]["fit"]["seed"] for card in seeds),
-                effect(_accuracies(seeds), frozen.get(_same(seeds[0]), [])) if entry.spec.fit.fine_tune != "off" else None,
+                effect(_accuracies(seeds), frozen.get(kind, [])) if entry.spec.fit.fine_tune != "off" else None,
                 model, data,
             ))  # fmt: skip
         if entry.name not in found:
@@ -68,9 +68,8 @@ def _of_a_head(card: dict[str, Any]) -> bool:
     try:
         _same(card)
         test = card["figures"]["test"]
-        return isinstance(
-            test["loss"] + test["accuracy"] + card["figures"]["epochs"] + card["spec"]["fit"]["seed"], float
-        )
+        numbers = test["loss"], test["accuracy"], card["figures"]["epochs"], card["spec"]["fit"]["seed"]
+        return all(isinstance(number, int | float) for number in numbers)
     except (KeyError, TypeError):
         return False
 
