@@ -50,6 +50,24 @@ def test_values_and_gradients_equal_keras():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+def test_learning_equals_keras_in_training_mode_moving_statistics_included():
+    model, x = small(), tf.constant(rng.normal(size=(4, 12, 12, 3)).astype(np.float32))
+    variables = [variable.value for variable in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        y, moving = folded.learning(model)(x)
+        loss = tf.reduce_sum(tf.sin(3 * y))
+    ours = [y, *tape.gradient(loss, variables)]
+    with tf.GradientTape() as tape:
+        y = model(x, training=True)  # Keras moves the statistics
+        loss = tf.reduce_sum(tf.sin(3 * y))
+    for one, other in zip(ours, [y, *tape.gradient(loss, variables)], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+    moved = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.non_trainable_variables}
+    assert moving.keys() == moved.keys() and len(moving) == 10
+    for name, value in moving.items():
+        np.testing.assert_allclose(value, moved[name], rtol=1e-4, atol=1e-6)
+
+
 def test_a_variable_that_changes_counts_at_once_in_a_graph():
     model, x = small(), tf.ones((1, 12, 12, 3))
     run = tf.function(folded.forward(model))

@@ -57,7 +57,9 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None
     return convolve(*inputs)
 
 
-def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def batch_norm(
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float = BN_EPSILON
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Batch norm over all axes but the last: (normalized x, mean, variance).
 
     gamma, beta and the statistics are float32 (channels,); the variance divides by n, as
@@ -67,18 +69,20 @@ def batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tens
 
     channels = x.shape[-1]
     if channels % 16:
-        return _narrow_batch_norm(x, gamma, beta)
+        return _narrow_batch_norm(x, gamma, beta, epsilon)
     picture = len(x.shape) == 4
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x if picture else tf.reshape(x, [-1, 1, 1, channels]),
-        scale=gamma, offset=beta, mean=[], variance=[], epsilon=BN_EPSILON, is_training=True,
+        scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True,
     )  # fmt: skip
     count = tf.cast(tf.size(x) // channels, tf.float32)
     y = y if picture else tf.reshape(y, tf.shape(x))  # TensorFlow joins it with a relu that follows at once
     return y, mean, variance * ((count - 1) / count)  # it divides by n - 1
 
 
-def _narrow_batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _narrow_batch_norm(
+    x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The same for few channels, where the fused operation takes ten times as long.
 
     Rows of the picture are taken as one long axis, so that the processor's vectors are full.
@@ -100,7 +104,7 @@ def _narrow_batch_norm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple
         mean = total(rows) / count
         centered = rows - wide(mean)
         variance = total(tf.square(centered)) / count
-        inverse = tf.math.rsqrt(variance + BN_EPSILON)
+        inverse = tf.math.rsqrt(variance + epsilon)
         y = centered * wide(inverse * gamma) + wide(beta)
 
         def gradient(dy, *_):

@@ -16,15 +16,17 @@ from training import catalogue, console, cost, data, launcher, rundir
 from training.birds import folded, heads
 from training.birds.backbones import RESNET50, SIZE, Backbone, get
 from training.describe import describe
+from training.engine import computes_bfloat16
 from training.paths import runs_dir
 from training.rundir import ACTIVE, RunDir
 from training.spec import RunSpec
 
 BATCH = 16
 BACKWARD = 2.0  # a training step's backward pass costs about two forward passes
-# A training step of backbone and head, in forward passes of the folded backbone: measured for resnet50v2 and
-# efficientnet-lite0, all layers with batch norm's statistics 4.9 and 8; the upper two fifths (the latter) 1.7 to 1.9.
-STEP = {"all at once": 6.0, "head first": 2.0}
+# A training step of all layers, in forward passes of the folded backbone in float32: measured for efficientnet-lite0
+# (depthwise convolutions have slow gradients) and for resnet50v2 where the processor computes bfloat16; of the upper
+# two fifths, 1.7 to 1.9.
+DEPTHWISE, BFLOAT16, FLOAT32, UPPER = 7.0, 2.0, 4.0, 2.0
 
 
 def names() -> list[str]:
@@ -72,7 +74,13 @@ def seconds(spec: RunSpec, forward: float, rate: float, pictures: int) -> float:
     forward *= (spec.data.backbone_size / SIZE) ** 2
     if spec.fit.fine_tune == "off":
         return pictures * heads.views(spec) * (forward + spec.fit.epochs * (1 + BACKWARD) * head)
-    return pictures * spec.fit.epochs * (STEP[spec.fit.fine_tune] * forward + (1 + BACKWARD) * head)
+    if spec.fit.fine_tune == "head first":
+        step = UPPER
+    elif not get(spec.data.backbone or "").half:
+        step = DEPTHWISE
+    else:
+        step = BFLOAT16 if computes_bfloat16() and spec.fit.precision != "float32" else FLOAT32
+    return pictures * spec.fit.epochs * (step * forward + (1 + BACKWARD) * head)
 
 
 def expected(backbone: Backbone) -> float:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +28,8 @@ from training.rundir import RunError, find
 if TYPE_CHECKING:
     from training.data import Dataset
     from training.spec import RunSpec
+
+Maps = Callable[[Any], tuple[Any, dict[str, Any]]]  # pixels to maps, and the moving statistics of batch norm
 
 EVALUATION_BATCH = 32
 LOWEST = 0.6  # depth (0 the input, 1 the head) of the lowest layer that learns: below it, nothing was gained
@@ -58,12 +59,11 @@ class FineTune(Engine):
         self._backbone = get(spec.data.backbone or "")
         if spec.fit.precision == "auto" and not (self._careful or self._backbone.half):
             self.precision, self._dtype = "float32", tf.float32
-        extractor = _in_format(
-            "float32" if self._careful else self.precision,
-            lambda: self._backbone.load(self._backbone.deployed(), spec.data.backbone_size),
-        )
-        self._exact_maps = folded.forward(extractor)  # for validation, in float32, as every figure of a card
-        self._maps = folded.forward(extractor, self.precision) if self._careful else partial(extractor, training=True)
+        extractor = self._backbone.load(self._backbone.deployed(), spec.data.backbone_size)
+        self._exact_maps = _still(folded.forward(extractor))  # for validation, in float32, as every figure of a card
+        self._maps = folded.learning(extractor, self.precision)
+        if self._careful:
+            self._maps = _still(folded.forward(extractor, self.precision))
         own = networks.variables(extractor)
         self._variables |= own
         learning = {name: variable for name, variable in own.items() if variable.trainable}
@@ -119,15 +119,17 @@ class FineTune(Engine):
             return 1.0
         return tf.where(done >= (1 - depth) * UNFROZEN_AFTER, SLOWEST ** (1 - depth), 0.0)
 
-    def _forward(self, extract: Callable[[Any], Any], pixels: Any, seed: Any = None) -> tuple[Any, dict[str, Any]]:
-        """Logits and, in training (`seed` given), the new moving statistics of the head's batch norm."""
+    def _forward(self, extract: Maps, pixels: Any, seed: Any = None) -> tuple[Any, dict[str, Any]]:
+        """Logits and, in training (`seed` given), the new moving statistics of batch norm."""
         import tensorflow as tf
 
         pixels = heads.enlarged(pixels, self.spec.data.backbone_size)
-        maps = tf.cast(extract(self._backbone.preprocess(pixels)), tf.float32)
+        maps, moving = extract(self._backbone.preprocess(pixels))
+        maps = tf.cast(maps, tf.float32)
         features = tf.reduce_mean(maps, (1, 2)) if len(self.spec.network.input_shape) == 1 else maps
         weights = self._variables if seed is None else self._cast()
-        return networks.forward(self._layers, weights, (features - self.mean) / self.std, seed)
+        logits, own = networks.forward(self._layers, weights, (features - self.mean) / self.std, seed)
+        return logits, moving | own
 
     def _answers(self, pixels: Any) -> Any:
         import tensorflow as tf
@@ -157,16 +159,9 @@ class FineTune(Engine):
         return np.concatenate(parts).astype(np.float64)
 
 
-def _in_format(precision: str, build: Callable[[], Any]) -> Any:
-    """A Keras model whose layers compute in that number format, its variables in float32."""
-    import keras
-
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
-    try:
-        return build()
-    finally:
-        keras.config.set_dtype_policy(before)
+def _still(extract: Callable[[Any], Any]) -> Maps:
+    """A backbone in inference mode: no statistic moves."""
+    return lambda pixels: (extract(pixels), {})
 
 
 def _teacher(spec: RunSpec) -> tuple[Callable[[Any], Any], str]:

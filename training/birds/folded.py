@@ -1,9 +1,10 @@
-"""A backbone in inference mode, faster: batch norm is multiplied into the convolution before it.
+"""A backbone computed faster than Keras computes it: the same function of the same variables.
 
-In inference mode batch norm is one factor and one offset a channel, so conv, then batch norm, is a
-convolution with another kernel and bias.  Keras computes the two one after the other, each a pass over
-the activations.  The kernel is folded inside the graph from the variables themselves, so that gradients
-reach them and a fine-tuned variable counts at once: the same function of the same variables.
+`forward` is inference mode.  There batch norm is one factor and one offset a channel, so conv, then batch
+norm, is a convolution with another kernel and bias, where Keras computes the two one after the other, each a
+pass over the activations.  The kernel is folded inside the graph from the variables themselves, so that
+gradients reach them and a fine-tuned variable counts at once.  `learning` is training mode, with batch norm
+of the batch as `training.layers` computes it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from training.layers import batch_norm
 
 if TYPE_CHECKING:
     import keras
@@ -48,6 +51,49 @@ def forward(model: keras.Model, dtype: str = "float32") -> Callable[[Any], Any]:
         return values[id(model.output)]
 
     return run
+
+
+def learning(model: keras.Model, dtype: str = "float32") -> Callable[[Any], tuple[Any, dict[str, Any]]]:
+    """The function that `model(x, training=True)` is, for the same models and formats as `forward`'s: its result, and
+    the new moving statistics of batch norm by variable name, which it leaves to the caller to assign.
+    """
+    import keras
+
+    layers = model.layers[1:]
+    steps = [
+        (layer, None if isinstance(layer, keras.layers.BatchNormalization) else _operation(layer, None, dtype))
+        for layer in layers
+    ]
+
+    def run(x: Any) -> tuple[Any, dict[str, Any]]:
+        values: dict[int, Any] = {id(model.input): x}
+        moving: dict[str, Any] = {}
+        for layer, operation in steps:
+            inputs = [values[id(source)] for source in _inputs(layer)]
+            if operation is None:
+                value, statistics = _batch_norm(layer, *inputs)
+                moving |= statistics
+            else:
+                value = operation(*inputs)
+            values[id(layer.output)] = value
+        return values[id(model.output)], moving
+
+    return run
+
+
+def _batch_norm(layer: Any, x: Any) -> tuple[Any, dict[str, Any]]:
+    """Batch norm of the batch, and the layer's new moving statistics by variable name."""
+    import tensorflow as tf
+
+    ones, zeros = tf.ones_like(layer.moving_variance), tf.zeros_like(layer.moving_mean)
+    gamma = ones if layer.gamma is None else tf.convert_to_tensor(layer.gamma)
+    beta = zeros if layer.beta is None else tf.convert_to_tensor(layer.beta)
+    y, mean, variance = batch_norm(x, gamma, beta, layer.epsilon)
+    kept = layer.momentum
+    return y, {
+        f"{layer.name}/moving_mean": layer.moving_mean * kept + mean * (1 - kept),
+        f"{layer.name}/moving_variance": layer.moving_variance * kept + variance * (1 - kept),
+    }
 
 
 def _inputs(layer: Any) -> list[Any]:
