@@ -6,6 +6,7 @@ import pickle
 import sys
 import threading
 import types
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -40,7 +41,7 @@ def fill(model):
 def probe(backbone, model):
     """Mean, deviation and two sums in which every value has its own factor."""
     y = model.predict(backbone.preprocess(PICTURE), verbose=0).astype(np.float64)
-    assert y.shape[1:] == backbone.feature_shape == model.output_shape[1:]
+    assert y.shape[1:] == backbone.map_shape == model.output_shape[1:]
     turn = np.arange(y.size)
     return y.mean(), y.std(), (y.ravel() * np.cos(turn)).sum(), (y.ravel() * np.sin(turn)).sum()
 
@@ -206,7 +207,7 @@ def test_resnet50_loads_what_keras_downloads(tmp_path, monkeypatch):
     server.server_close()
     model = RESNET50.load(path)
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), made.get_weights(), strict=True))
-    assert model.output_shape[1:] == RESNET50.feature_shape
+    assert model.output_shape[1:] == RESNET50.map_shape
     before = PICTURE.astype(np.float32)
     assert RESNET50.preprocess(before)[0, 0, 0] == pytest.approx(before[0, 0, 0, ::-1] - [103.939, 116.779, 123.68])
     assert np.array_equal(before, PICTURE)
@@ -233,3 +234,21 @@ def test_multiply_adds_are_those_of_the_network(backbone):
 
     assert backbone.macs == everything.macs(backbone.build())
     assert everything.expected(backbone) > 60
+
+
+@pytest.mark.parametrize("backbone", [RESNET50, RESNET50V2, LITE0], ids=lambda backbone: backbone.name)
+def test_each_stage_ends_in_a_map_of_its_size(backbone):
+    for stage, stride in backbones.STRIDES.items():
+        cut = replace(backbone, size=64, stage=stage)
+        assert cut.network().output_shape[1:] == cut.map_shape
+        assert cut.map_shape[:2] == (64 // stride, 64 // stride)
+    assert replace(CONV4, size=64).network().output_shape[1:] == replace(CONV4, size=64).map_shape
+
+
+def test_resnet_v2_cut_at_conv4_is_the_network_that_conv5_stands_on():
+    whole, lower = RESNET50V2.build(64), CONV4.build(64)
+    for layer in lower.layers:
+        layer.set_weights(whole.get_layer(layer.name).get_weights() if layer.weights else [])
+    pixels = np.random.default_rng(0).uniform(0, 1, (1, 64, 64, 3)).astype(np.float32)
+    cut = replace(RESNET50V2, size=64, stage="conv4")._cut(whole)
+    assert np.allclose(cut(pixels), lower(pixels), atol=1e-5)

@@ -1,11 +1,12 @@
 """Features kept on disk, and a head from its spec to its answers, on a small backbone with random weights."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from training import catalogue, data, rundir
+from training import catalogue, data, rundir, weights
 from training.birds import backbones, features, heads
 from training.birds import predict as answers
 from training.evaluate import evaluate, figures
@@ -86,10 +87,10 @@ def small_backbone():
         layers, image = keras.layers, keras.Input((size, size, 3))
         x = layers.Conv2D(16, 32, 32, activation="relu", name="conv")(image)
         x = layers.BatchNormalization(name="norm")(layers.Conv2D(16, 1, use_bias=False, name="top")(x))
-        return keras.Model(image, layers.ReLU()(x))
+        return keras.Model(image, layers.ReLU(name="last")(x))
 
     return backbones.Backbone(
-        "efficientnet-lite0", "A small backbone", (7, 7, 16), "random", build, lambda pixels: pixels / 255,
+        "efficientnet-lite0", "A small backbone", {"conv4": ("conv", 16), "conv5": ("last", 16)}, "random", build, lambda pixels: pixels / 255,
         lambda: backbones.Path(__file__), lambda model, path: None,
     )  # fmt: skip
 
@@ -416,10 +417,32 @@ def test_pictures_are_enlarged_to_the_size_that_the_spec_names(birds):
     classifier = predict.load(run)
     assert classifier._extractor.maps(birds.validation_images[:2]).shape == (2, 9, 9, 16)
     assert classifier.classify(birds.validation_images)[0].argmax(1).tolist() == birds.validation_labels.tolist()
-    small, large = (heads.extract(small_backbone(), birds.images, True, size=size) for size in (224, 288))
+    small, large = (heads.extract(replace(small_backbone(), size=size), birds.images, True) for size in (224, 288))
     assert small.shape == large.shape and not np.allclose(small, large, atol=1e-2), "kept apart in the store"
     with pytest.raises(SpecError, match="backbone_size"):
         catalogue.load("basenet").replace({"data.backbone_size": 288})
+
+
+def test_a_head_learns_on_the_stage_that_the_spec_names(birds, tmp_path):
+    import keras
+
+    from training import predict
+
+    run = rundir.create(spec((16,), **{"fit.learning_rate": 0.1, "data.backbone_stage": "conv4"}))
+    assert fit(run)["state"] == "finished"
+    early, late = (
+        heads.extract(replace(small_backbone(), stage=stage), birds.images, True) for stage in ("conv4", "conv5")
+    )
+    assert not np.allclose(early, late, atol=1e-2), "kept apart in the store"
+    classifier = predict.load(run)
+    assert classifier.features(birds.validation_images[:2]).shape == (2, 16)
+    probabilities, _ = classifier.classify(birds.validation_images)
+    assert probabilities.argmax(1).tolist() == birds.validation_labels.tolist()
+    weights.export(run, tmp_path / "stage.keras")
+    exported = keras.saving.load_model(tmp_path / "stage.keras")(birds.validation_images.astype(np.float32))
+    assert np.allclose(exported, probabilities, atol=1e-3)
+    with pytest.raises(SpecError, match="backbone_stage is of use only"):
+        catalogue.load("basenet").replace({"data.backbone_stage": "conv4"})
 
 
 def test_fine_tuning_and_export_see_the_larger_pictures_too(birds):

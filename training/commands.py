@@ -54,11 +54,11 @@ def check_data(spec: RunSpec) -> None:
         raise SpecError(f"The pictures of {info.name} are {shapes[0]} and the network takes {shapes[1]}; "
                         "choose other pictures, or set network.input_shape.")  # fmt: skip
     if spec.data.backbone:
-        map_shape = backbones.get(spec.data.backbone).map_shape(spec.data.backbone_size)
+        map_shape = backbones.of(spec.data).map_shape
         if spec.network.input_shape not in (map_shape, map_shape[-1:]):
             raise SpecError(f"network.input_shape = {list(spec.network.input_shape)} is not possible: {spec.data.backbone} "
                             f"gives {list(map_shape[-1:])} pooled, or {list(map_shape)}, of pictures of "
-                            f"{spec.data.backbone_size} pixels a side.")  # fmt: skip
+                            f"{spec.data.backbone_size} pixels a side, to the end of {spec.data.backbone_stage}.")  # fmt: skip
     if spec.fit.teacher:
         rundir.find(spec.fit.teacher)
     if spec.network.classes != info.classes:

@@ -177,7 +177,10 @@ def _correction(spec: RunSpec, seen: tuple[Observation, ...]) -> tuple[float, st
 def _costs_alike(a: RunSpec, b: RunSpec) -> bool:
     return (
         a.network == b.network
-        and (a.data.backbone, a.data.backbone_size) == (b.data.backbone, b.data.backbone_size)
+        and all(
+            getattr(a.data, field) == getattr(b.data, field)
+            for field in ("backbone", "backbone_size", "backbone_stage")
+        )
         and (a.fit.fine_tune, bool(a.fit.teacher)) == (b.fit.fine_tune, bool(b.fit.teacher))
         and a.fit.batch_size == b.fit.batch_size
         and a.data.augmentation.on == b.data.augmentation.on

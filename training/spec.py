@@ -164,7 +164,8 @@ class Data(Frozen):
     `validation` is "stratified" (a fixed tenth of every class) or "ordered" (the first
     tenth, augmented like the training pictures: what `ImageDataGenerator(validation_split=0.1)`
     did in the report).  `backbone` names a feature extractor in front of the network, which sees the
-    pictures at `backbone_size` pixels a side, enlarged or shrunk to it.
+    pictures at `backbone_size` pixels a side, enlarged or shrunk to it, and gives what it has seen by the end of
+    `backbone_stage`: its map has a 32nd of their pixels a side after conv5, a 16th after conv4, an 8th after conv3.
     """
 
     name: str = Field(default="cifar100-25", pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")
@@ -173,6 +174,7 @@ class Data(Frozen):
     validation: Literal["stratified", "ordered"] = "stratified"
     backbone: Literal["resnet50", "resnet50v2", "efficientnet-lite0"] | None = None
     backbone_size: int = Field(default=224, ge=64, le=448, multiple_of=32)
+    backbone_stage: Literal["conv3", "conv4", "conv5"] = "conv5"
 
 
 class EarlyStopping(Frozen):
@@ -249,9 +251,10 @@ class RunSpec(Frozen):
             raise ValueError("fit.fine_tune is possible only with data.backbone; set it to off, or name a backbone")
         if self.fit.teacher and self.fit.fine_tune != "head first":
             raise ValueError('fit.teacher is possible only with fit.fine_tune = "head first"; leave it out')
-        usual = Data.model_fields["backbone_size"].default
-        if self.data.backbone is None and self.data.backbone_size != usual:
-            raise ValueError(f"data.backbone_size is of use only with data.backbone; leave it at {usual}")
+        for field in ("backbone_size", "backbone_stage"):
+            usual = Data.model_fields[field].default
+            if self.data.backbone is None and getattr(self.data, field) != usual:
+                raise ValueError(f"data.{field} is of use only with data.backbone; leave it at {usual}")
         if self.fit.average and self.fit.fine_tune != "off":
             raise ValueError(f"fit.average = {self.fit.average:g} is not possible with fine-tuning; set it to 0")
         return self

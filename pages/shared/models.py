@@ -75,10 +75,9 @@ def title(choice: Choice) -> str:
 
 
 def backbone(choice: Choice) -> str:
-    """The name of a head's backbone for people, with the size of its pictures where that is not the usual one."""
-    size = choice.spec.data.backbone_size
-    at = f" at {size} pixels" if size != backbones.SIZE else ""
-    return backbones.get(choice.spec.data.backbone or "").title + at
+    """The name of a head's backbone for people, with size and stage where they are not the usual ones."""
+    backbone = backbones.of(choice.spec.data)
+    return f"{backbone.title} {backbone.view}".rstrip()
 
 
 def facts(choice: Choice) -> str:

@@ -115,11 +115,12 @@ def _heat(panel: Panel, item: Item, crop: Crop, method: str) -> str:
 
 def _backbones(chosen: list[Choice]) -> list[Choice]:
     """Of the models on a backbone, the first of each: heads on one frozen backbone find the same pictures."""
-    first: dict[tuple[str, str, int, str], Choice] = {}
+    first: dict[tuple[str, str, int, str, str], Choice] = {}
     for choice in chosen:
         if name := choice.spec.data.backbone:
             own = "" if choice.spec.fit.fine_tune == "off" else choice.id
-            first.setdefault((choice.data, name, choice.spec.data.backbone_size, own), choice)
+            looks = choice.spec.data
+            first.setdefault((choice.data, name, looks.backbone_size, looks.backbone_stage, own), choice)
     return list(first.values())
 
 

@@ -22,6 +22,7 @@ _LABELS = {
     "data.name": "Pictures",
     "data.backbone": "Feature extractor",
     "data.backbone_size": "Picture size for the feature extractor",
+    "data.backbone_stage": "Last stage of the feature extractor",
     "fit.teacher": "Teacher",
     "network.classes": "Classes",
     "network.input_shape": "Picture size",

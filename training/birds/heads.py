@@ -16,7 +16,7 @@ import numpy as np
 
 from training import data
 from training.birds import features, folded
-from training.birds.backbones import SIZE, Backbone, WeightsError, get
+from training.birds.backbones import SIZE, WHOLE, Backbone, WeightsError, of
 from training.birds.species import written
 
 if TYPE_CHECKING:
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from training.spec import RunSpec
 
 
-def feature_model(backbone: Backbone, pooled: bool, file: Path | None = None, size: int = SIZE) -> Any:
+def feature_model(backbone: Backbone, pooled: bool, file: Path | None = None) -> Any:
     """The backbone with its weights: RGB pixels 0-255, float32 (n, any size, same, 3), to features.
 
-    Pictures of another size are brought to `size` a side (bicubic).  `pooled`: (n, channels), the
-    mean over the map, else (n, *backbone.map_shape(size)).
+    Pictures of another size than the backbone's are brought to it (bicubic).  `pooled`: (n, channels), the
+    mean over the map, else (n, *backbone.map_shape).
     """
     import tensorflow as tf
 
-    network = folded.forward(backbone.load(file, size))
+    network = folded.forward(backbone.load(file))
 
     def run(pixels: Any) -> Any:
-        maps = network(backbone.preprocess(enlarged(pixels, size)))
+        maps = network(backbone.preprocess(enlarged(pixels, backbone.size)))
         return tf.reduce_mean(maps, (1, 2)) if pooled else maps
 
     return run
 
 
-def enlarged(pixels: Any, size: int = SIZE) -> Any:
+def enlarged(pixels: Any, size: int) -> Any:
     """Float pixels, 0 to 255, at `size` a side."""
     import tensorflow as tf
 
@@ -52,23 +52,28 @@ def enlarged(pixels: Any, size: int = SIZE) -> Any:
 
 
 def extract(backbone: Backbone, pictures: np.ndarray, pooled: bool, mirror: bool = False, file: Path | None = None,
-            progress: features.Progress | None = None, size: int = SIZE) -> np.ndarray:  # fmt: skip
-    """Features of uint8 `pictures` at `size` a side, from the store or computed now; float16, memory-mapped.
+            progress: features.Progress | None = None) -> np.ndarray:  # fmt: skip
+    """Features of uint8 `pictures`, from the store or computed now; float16, memory-mapped.
 
     The backbone's weights come from `file`, else from its own source.
     """
-    shape = backbone.map_shape(size)
 
     def make() -> Any:
-        return feature_model(backbone, pooled, file, size)
+        return feature_model(backbone, pooled, file)
 
-    key = store_key(backbone.key(file), pooled, size)
-    return features.extract(pictures, make, shape[-1:] if pooled else shape, key, mirror=mirror, progress=progress)
+    key = store_key(backbone, backbone.key(file), pooled)
+    return features.extract(pictures, make, shape(backbone, pooled), key, mirror=mirror, progress=progress)
 
 
-def store_key(weights: str, pooled: bool, size: int) -> str:
-    """What names a store of features beside its pictures: the key of the weights, the kind of features, the size."""
-    return f"{weights}-{'pooled' if pooled else 'map'}" + (f"-{size}" if size != SIZE else "")
+def shape(backbone: Backbone, pooled: bool) -> tuple[int, ...]:
+    """Shape of the features of one picture: of the map, or, `pooled`, of the mean over it."""
+    return backbone.map_shape[-1:] if pooled else backbone.map_shape
+
+
+def store_key(backbone: Backbone, weights: str, pooled: bool) -> str:
+    """What names a store of features beside its pictures: the key of the weights, the kind of features, size and stage."""
+    unusual = [str(backbone.size)] * (backbone.size != SIZE) + [backbone.stage] * (backbone.stage != WHOLE)
+    return "-".join([weights, "pooled" if pooled else "map", *unusual])
 
 
 def views(spec: RunSpec) -> int:
@@ -89,14 +94,12 @@ def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset
     Raises `DataError` for missing pictures, and for missing weights with what gets them.
     """
     own = pictures(spec)
-    backbone, pooled = get(spec.data.backbone or ""), len(spec.network.input_shape) == 1
-    size = spec.data.backbone_size
+    backbone, pooled = of(spec.data), len(spec.network.input_shape) == 1
     try:
         stores = [
-            extract(backbone, own.images, pooled, mirror, progress=progress, size=size)
-            for mirror in (False, True)[: views(spec)]
+            extract(backbone, own.images, pooled, mirror, progress=progress) for mirror in (False, True)[: views(spec)]
         ]
-        validation = extract(backbone, own.validation_images, pooled, progress=progress, size=size)
+        validation = extract(backbone, own.validation_images, pooled, progress=progress)
     except WeightsError as error:
         raise data.DataError(str(error)) from None
     images = np.concatenate(stores)
@@ -111,7 +114,7 @@ def origin(found: Dataset) -> str:
 
 def card_fields(spec: RunSpec) -> dict[str, Any]:
     """What the card of a head says beside what every card does."""
-    backbone = get(spec.data.backbone or "")
+    backbone = of(spec.data)
     return {
         "picture_size": data.info(spec.data.name).picture_size[0],
         "backbone": {"name": backbone.name, "title": backbone.title, "origin": backbone.origin, "key": backbone.key()},

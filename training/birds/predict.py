@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -26,10 +27,10 @@ KEPT_MAPS = 2 * BATCH  # pictures whose maps are kept
 class Extractor:
     """A backbone with its weights: uint8 pictures to float32 maps.  `key` names the weights."""
 
-    def __init__(self, backbone: backbones.Backbone, model: Any, key: str, size: int):
-        self.shape, self.key, self.size = backbone.map_shape(size), key, size
+    def __init__(self, backbone: backbones.Backbone, model: Any, key: str):
+        self._backbone, self._key = backbone, key
         forward = folded.forward(model)
-        self.network = lambda pixels: forward(backbone.preprocess(heads.enlarged(pixels, size)))
+        self.network = lambda pixels: forward(backbone.preprocess(heads.enlarged(pixels, backbone.size)))
         self._graphs: dict[int, Any] = {}  # one for each size of pictures, for any number of them: traced once
         self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
 
@@ -55,8 +56,8 @@ class Extractor:
 
     def store(self, pictures: np.ndarray, pooled: bool) -> dict[str, Any]:
         """What names the store of a data set's features."""
-        shape = self.shape[-1:] if pooled else self.shape
-        return {"pictures": pictures, "shape": shape, "key": heads.store_key(self.key, pooled, self.size)}
+        key = heads.store_key(self._backbone, self._key, pooled)
+        return {"pictures": pictures, "shape": heads.shape(self._backbone, pooled), "key": key}
 
     def stored(self, pictures: np.ndarray, pooled: bool, progress: features.Progress | None = None) -> np.ndarray:
         """Features of a data set, uint8 (n, size, size, 3), from the store or computed now; float16, memory-mapped."""
@@ -67,10 +68,10 @@ class Extractor:
 
 
 @lru_cache(maxsize=3)
-def _frozen(name: str, size: int) -> Extractor:
-    backbone = backbones.get(name)
+def _frozen(name: str, size: int, stage: str) -> Extractor:
+    backbone = replace(backbones.get(name), size=size, stage=stage)
     file = backbone.deployed()
-    return Extractor(backbone, backbone.load(file, size), backbone.key(file), size)
+    return Extractor(backbone, backbone.load(file), backbone.key(file))
 
 
 class BirdNetwork(predict.Classifier):
@@ -149,10 +150,10 @@ def extractor(run: RunDir) -> Extractor:
     spec = run.spec()
     try:
         if spec.fit.fine_tune == "off":
-            return _frozen(spec.data.backbone or "", spec.data.backbone_size)
+            return _frozen(spec.data.backbone or "", spec.data.backbone_size, spec.data.backbone_stage)
         file = run.file("weights.npz")
         key = f"{spec.data.backbone}-{backbones.sha256(file)[:12]}"
-        return Extractor(*_backbone(run), key, spec.data.backbone_size)
+        return Extractor(*_backbone(run), key)
     except backbones.WeightsError as error:
         raise RunError(str(error)) from None
 
@@ -160,10 +161,10 @@ def extractor(run: RunDir) -> Extractor:
 def _backbone(run: RunDir) -> tuple[backbones.Backbone, Any]:
     """A head's backbone and a model of it with its weights; raises `WeightsError`."""
     spec = run.spec()
-    backbone = backbones.get(spec.data.backbone or "")
+    backbone = backbones.of(spec.data)
     if spec.fit.fine_tune == "off":
-        return backbone, backbone.load(backbone.deployed(), spec.data.backbone_size)
-    trained = backbone.build(spec.data.backbone_size)
+        return backbone, backbone.load(backbone.deployed())
+    trained = backbone.network()
     weights.into(trained, weights.load(run.file("weights.npz"))[0])
     return backbone, trained
 

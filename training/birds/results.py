@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from training import catalogue
-from training.birds.backbones import SIZE
+from training.birds.backbones import SIZE, WHOLE, Backbone, WeightsError, get
+from training.catalogue import Variant
 from training.paths import models_dir
 from training.results import Effect, Figure, cards, effect
 
@@ -46,17 +47,17 @@ def rows(directory: Path | None = None) -> list[HeadRow]:
     for entry in catalogue.heads():
         report = (entry.report.loss, entry.report.accuracy, entry.report.epochs)
         for model, seeds in found.get(entry.name, []):
-            backbone, size, data = kind = _same(seeds[0])
+            kind, data = _same(seeds[0]), seeds[0]["data"]
             tests = [card["figures"]["test"] for card in seeds]
             table.append(HeadRow(
-                entry.name, entry.title, backbone + (f", at {size} pixels" if size != SIZE else ""), *report,
+                entry.name, entry.title, _seen(seeds[0], entry), *report,
                 Figure.of([test["loss"] for test in tests]),
                 Figure.of(_accuracies(seeds)),
                 Figure.of([test["top5"] for test in tests if "top5" in test]),
                 Figure.of([card["figures"]["epochs"] for card in seeds]),
                 tuple(card["spec"]["fit"]["seed"] for card in seeds),
                 effect(_accuracies(seeds), frozen.get(kind, [])) if entry.spec.fit.fine_tune != "off" else None,
-                model, data,
+                model, f"{data['title']}, {data['origin']}",
             ))  # fmt: skip
         if entry.name not in found:
             table.append(HeadRow(entry.name, entry.title, entry.spec.data.backbone or "", *report))
@@ -74,14 +75,27 @@ def _of_a_head(card: dict[str, Any]) -> bool:
         return False
 
 
-def _same(card: dict[str, Any]) -> tuple[str, int, str]:
-    """What must be alike for two cards to be comparable: backbone, size of its pictures, the pictures."""
+def _same(card: dict[str, Any]) -> tuple[str, ...]:
+    """What must be alike for two cards to be comparable: the pictures, the backbone and how it looks at them."""
     data = card["data"]
-    return (
-        card["backbone"]["title"],
-        card["spec"]["data"].get("backbone_size", SIZE),
-        f"{data['title']}, {data['origin']}",
-    )
+    return (data["title"], data["origin"], card["backbone"]["title"], _backbone(card).view)
+
+
+def _backbone(card: dict[str, Any]) -> Backbone:
+    """The backbone of a card; raises KeyError where it is none of ours."""
+    data = card["spec"]["data"]
+    try:
+        return replace(
+            get(data["backbone"]), size=data.get("backbone_size", SIZE), stage=data.get("backbone_stage", WHOLE)
+        )
+    except WeightsError as error:
+        raise KeyError(str(error)) from None
+
+
+def _seen(card: dict[str, Any], entry: Variant) -> str:
+    """The backbone in words, and how it differs from the entry's own: another size, an earlier stage, only the mean."""
+    pooled = len(card["spec"]["network"]["input_shape"]) < len(entry.spec.network.input_shape)
+    return ", ".join(filter(None, [card["backbone"]["title"], _backbone(card).view, "pooled" if pooled else ""]))
 
 
 def _accuracies(seeds: list[dict[str, Any]]) -> list[float]:
