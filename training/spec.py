@@ -172,7 +172,7 @@ class Data(Frozen):
     normalization: Literal["off", "featurewise"] = "off"
     augmentation: Augmentation = Augmentation()
     validation: Literal["stratified", "ordered"] = "stratified"
-    backbone: Literal["resnet50", "resnet50v2", "efficientnet-lite0"] | None = None
+    backbone: Literal["resnet50", "resnet50v2", "resnet50v2-tuned", "efficientnet-lite0"] | None = None
     backbone_size: int = Field(default=224, ge=64, le=448, multiple_of=32)
     backbone_stage: Literal["conv3", "conv4", "conv5"] = "conv5"
 

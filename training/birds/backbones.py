@@ -218,10 +218,28 @@ def shipped(name: str) -> Path:
     return paths.models_dir() / "birds-backbones" / f"{name}.npz"
 
 
-def _shipped_source(name: str, title: str) -> Path:
-    path = shipped(name)
+def joined_conv5() -> Path:
+    """Where `training.birds.publish` leaves `resnet50v2` with the conv5 that was trained here."""
+    return paths.cache_dir() / "conv5" / "resnet50v2.npz"
+
+
+def _resnet50v2_source() -> Path:
+    path = joined_conv5()
     if not path.is_file():
-        raise WeightsError(f"The weights of {title} were looked for in {path}; get them again from the repository.")
+        raise WeightsError(
+            f"The weights of ResNet-50 v2 before fine-tuning were looked for in {path}; train its conv5 with: python -m "
+            "training.birds.conv5, then python -m training.birds.publish resnet50v2; or choose resnet50v2-tuned, which ships."
+        )
+    return path
+
+
+def _tuned_source() -> Path:
+    """The file of the fine-tuned network, backbone and head together; the head is passed over."""
+    path = paths.models_dir() / TUNED_MODEL / "weights.npz"
+    if not path.is_file():
+        raise WeightsError(
+            f"The weights of ResNet-50 v2, fine-tuned, were looked for in {path}; get them again from the repository."
+        )
     return path
 
 
@@ -287,8 +305,12 @@ _V2_STAGES = {"conv3": ("stage3_relu0", 512), "conv4": ("stage4_relu0", 1024), "
 RESNET50V2 = Backbone(
     "resnet50v2", "ResNet-50 v2 (conv1–4 ImageNet, conv5 birds)", _V2_STAGES,
     "conv1 to conv4: ImageNet, Gluon's resnet50_v2 (Apache-2.0); conv5: trained on birds by Plumage",
-    resnet_v2.full, resnet_v2.preprocess, lambda: _shipped_source("resnet50v2", "ResNet-50 v2"), _read_compact,
-    macs=4_087_136_256,
+    resnet_v2.full, resnet_v2.preprocess, _resnet50v2_source, _read_compact, macs=4_087_136_256,
+)  # fmt: skip
+TUNED_MODEL = "birds-finetune-repaired-resnet50v2"
+RESNET50V2_TUNED = replace(
+    RESNET50V2, name="resnet50v2-tuned", title=f"{RESNET50V2.title}, fine-tuned", source=_tuned_source,
+    origin=f"{RESNET50V2.origin}; then its upper two fifths fine-tuned on birds by Plumage (models/{TUNED_MODEL})",
 )  # fmt: skip
 LITE0 = Backbone(
     "efficientnet-lite0", "EfficientNet-Lite0",
@@ -301,7 +323,7 @@ CONV4 = Backbone(
     resnet_v2.conv4, resnet_v2.preprocess, conv4_source, load_h5, stage="conv4",
 )  # fmt: skip
 
-_BACKBONES = {backbone.name: backbone for backbone in (RESNET50, RESNET50V2, LITE0)}
+_BACKBONES = {backbone.name: backbone for backbone in (RESNET50, RESNET50V2, RESNET50V2_TUNED, LITE0)}
 
 
 def get(name: str) -> Backbone:

@@ -1,7 +1,8 @@
-"""Make the compact backbones that ship: python -m training.birds.publish
+"""Make compact backbones: python -m training.birds.publish
 
-`models/birds-backbones/` gets one file for each backbone, and for `resnet50v2`, whose conv5
-was trained here, a card with its figures before and after compacting.
+`efficientnet-lite0` ships in `models/birds-backbones/`.  `resnet50v2`, whose conv5 was trained here, is what
+fine-tuning begins with and stays in the cache; `models/birds-backbones/` gets its card, with its figures before and
+after compacting.
 """
 
 from __future__ import annotations
@@ -16,17 +17,16 @@ import numpy as np
 
 from training import data, paths, weights
 from training.birds import conv5, features, heads, resnet_v2
-from training.birds.backbones import CONV4, LITE0, RESNET50V2, Backbone, shipped
+from training.birds.backbones import CONV4, LITE0, RESNET50V2, joined_conv5, shipped
 from training.card import versions
 from training.evaluate import figures
 from training.rundir import write_atomic
 
 
-def save(backbone: Backbone, model: Any, form: weights.Format) -> Path:
-    """Write the weights of `model` where those of `backbone` ship."""
+def save(path: Path, model: Any, form: weights.Format) -> Path:
+    """Write the weights of `model`."""
     from training import model as networks
 
-    path = shipped(backbone.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     values = {name: variable.numpy() for name, variable in networks.variables(model).items()}
     weights.save(path, values, np.zeros(1), np.ones(1), form)
@@ -44,9 +44,9 @@ def joined(trained: Any) -> Any:
 
 
 def resnet50v2(folder: Path) -> dict[str, Any]:
-    """Ship the conv5 trained in `folder`; its card."""
+    """Join the conv5 trained in `folder` to conv1 to conv4; its card."""
     trainee, history = conv5.restore(folder)
-    path = save(RESNET50V2, joined(trainee), "int8")
+    path = save(joined_conv5(), joined(trainee), "int8")
     birds = data.load("birds")
     pooled = heads.extract(RESNET50V2, birds.validation_images, True, file=path, progress=features.lines("validation"))
     kernel, bias = trainee.get_layer("logits").get_weights()
@@ -69,7 +69,7 @@ def resnet50v2(folder: Path) -> dict[str, Any]:
         "versions": versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }  # fmt: skip
-    write_atomic(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
+    write_atomic(shipped(RESNET50V2.name).with_suffix(".json"), json.dumps(card, indent=2) + "\n")
     return card
 
 
@@ -79,7 +79,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="where conv5 was trained")
     options = parser.parse_args()
     if options.backbone == LITE0.name:
-        print(save(LITE0, LITE0.load(), "half"))  # depthwise kernels have one channel a filter: int8 is too coarse
+        print(
+            save(shipped(LITE0.name), LITE0.load(), "half")
+        )  # depthwise kernels have one channel a filter: int8 is too coarse
     else:
         print(json.dumps(resnet50v2(options.folder or paths.cache_dir() / "conv5")["figures"], indent=1))
 
