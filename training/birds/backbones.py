@@ -326,13 +326,16 @@ CONV4 = Backbone(
 _BACKBONES = {backbone.name: backbone for backbone in (RESNET50, RESNET50V2, RESNET50V2_TUNED, LITE0)}
 
 
-def get(name: str) -> Backbone:
-    """The backbone called `name`.  Raises `WeightsError` where there is none."""
+def get(name: str, size: int = SIZE, stage: str = WHOLE) -> Backbone:
+    """The backbone called `name`, for pictures of that size and to the end of that stage.
+
+    Raises `WeightsError` where there is none.
+    """
     if name not in _BACKBONES:
         raise WeightsError(f"There is no backbone {name!r}; there are {', '.join(_BACKBONES)}.")
-    return _BACKBONES[name]
+    return replace(_BACKBONES[name], size=size, stage=stage)
 
 
 def of(data: Data) -> Backbone:
     """The backbone in front of a head, as its spec wants it.  Raises `WeightsError` where there is none."""
-    return replace(get(data.backbone or ""), size=data.backbone_size, stage=data.backbone_stage)
+    return get(data.backbone or "", data.backbone_size, data.backbone_stage)

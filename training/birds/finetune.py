@@ -61,9 +61,10 @@ class FineTune(Engine):
             self.precision, self._dtype = "float32", tf.float32
         extractor = self._backbone.load(self._backbone.deployed())
         self._exact_maps = _still(folded.forward(extractor))  # for validation, in float32, as every figure of a card
-        self._maps = folded.learning(extractor, self.precision)
         if self._careful:
             self._maps = _still(folded.forward(extractor, self.precision))
+        else:
+            self._maps = folded.learning(extractor, self.precision)
         own = networks.variables(extractor)
         self._variables |= own
         learning = {name: variable for name, variable in own.items() if variable.trainable}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -69,7 +68,7 @@ class Extractor:
 
 @lru_cache(maxsize=3)
 def _frozen(name: str, size: int, stage: str) -> Extractor:
-    backbone = replace(backbones.get(name), size=size, stage=stage)
+    backbone = backbones.get(name, size, stage)
     file = backbone.deployed()
     return Extractor(backbone, backbone.load(file), backbone.key(file))
 

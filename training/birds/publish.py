@@ -79,9 +79,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=None, help="where conv5 was trained")
     options = parser.parse_args()
     if options.backbone == LITE0.name:
-        print(
-            save(shipped(LITE0.name), LITE0.load(), "half")
-        )  # depthwise kernels have one channel a filter: int8 is too coarse
+        # Not int8: a depthwise kernel has one channel a filter, for which it is too coarse.
+        print(save(shipped(LITE0.name), LITE0.load(), "half"))
     else:
         print(json.dumps(resnet50v2(options.folder or paths.cache_dir() / "conv5")["figures"], indent=1))
 

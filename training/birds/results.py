@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +85,7 @@ def _backbone(card: dict[str, Any]) -> Backbone:
     """The backbone of a card; raises KeyError where it is none of ours."""
     data = card["spec"]["data"]
     try:
-        return replace(
-            get(data["backbone"]), size=data.get("backbone_size", SIZE), stage=data.get("backbone_stage", WHOLE)
-        )
+        return get(data["backbone"], data.get("backbone_size", SIZE), data.get("backbone_stage", WHOLE))
     except WeightsError as error:
         raise KeyError(str(error)) from None
 
