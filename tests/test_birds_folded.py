@@ -94,6 +94,29 @@ def test_depthwise_convolutions_compute_in_float32_whatever_the_others_do(monkey
     assert seen == [tf.float32]
 
 
+def test_a_pointwise_convolution_is_a_product_of_matrices():
+    x = tf.constant(rng.normal(size=(2, 5, 4, 6)).astype(np.float32))
+    kernel = tf.constant(rng.normal(size=(1, 1, 6, 3)).astype(np.float32))
+
+    def both(function):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel])
+            y = function(x, kernel)
+            loss = tf.reduce_sum(tf.sin(y))
+        return [y, *tape.gradient(loss, [x, kernel])]
+
+    plain = both(lambda x, kernel: tf.nn.conv2d(x, kernel, 1, "VALID"))
+    for ours, theirs in zip(both(folded._pointwise), plain, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_gives_what_float32_gives_within_its_rounding():
+    model, x = small(), tf.constant(rng.normal(size=(4, 12, 12, 3)).astype(np.float32))
+    for make in (folded.forward, lambda *a: lambda x: folded.learning(*a)(x)[0]):
+        exact, rough = make(model)(x), tf.cast(make(model, "bfloat16")(x), tf.float32)
+        assert np.linalg.norm(rough - exact) / np.linalg.norm(exact) < 0.03
+
+
 def test_a_layer_that_is_not_known_is_refused():
     inputs = keras.Input((8, 8, 3))
     model = keras.Model(inputs, keras.layers.UpSampling2D(2)(inputs))

@@ -51,6 +51,14 @@ def test_cards_say_what_the_models_are(name):
     assert file.is_file() and paths.models_dir() in file.parents, "a fresh machine has it"
 
 
+def test_the_fine_tuned_network_and_the_heads_on_it_share_one_backbone():
+    from training.birds.predict import extractor
+
+    tuned = extractor(rundir.find(backbones.TUNED_MODEL))
+    assert extractor(rundir.find("birds-fc-basic-resnet50v2-tuned")) is tuned
+    assert extractor(rundir.find("birds-fc-basic-efficientnet-lite0")) is not tuned
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_real_birds_get_their_species(name, alone):
     """24 validation birds, not used in training: most of them in the top five, as the card's figures promise."""

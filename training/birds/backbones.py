@@ -233,9 +233,14 @@ def _resnet50v2_source() -> Path:
     return path
 
 
+def tuned_file() -> Path:
+    """Where the fine-tuned network ships, backbone and head together."""
+    return paths.models_dir() / TUNED_MODEL / "weights.npz"
+
+
 def _tuned_source() -> Path:
-    """The file of the fine-tuned network, backbone and head together; the head is passed over."""
-    path = paths.models_dir() / TUNED_MODEL / "weights.npz"
+    """The same; the head is passed over."""
+    path = tuned_file()
     if not path.is_file():
         raise WeightsError(
             f"The weights of ResNet-50 v2, fine-tuned, were looked for in {path}; get them again from the repository."

@@ -123,11 +123,23 @@ def _convolution(layer: Any, norm: Any, x: Any, dtype: str) -> Any:
     # One channel at a time is nothing for bfloat16 instructions, and TensorFlow's own way is slow in it.
     own = "float32" if depthwise else dtype
     x, kernel = tf.cast(x, own), tf.cast(kernel, own)
-    convolve = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
-    y = convolve(x, kernel, (1, *layer.strides, 1), layer.padding.upper())
+    if own == "bfloat16" and layer.kernel_size == layer.strides == (1, 1):
+        y = _pointwise(x, kernel)
+    else:
+        convolve = tf.nn.depthwise_conv2d if depthwise else tf.nn.conv2d
+        y = convolve(x, kernel, (1, *layer.strides, 1), layer.padding.upper())
     if bias is not None:
         y = tf.nn.bias_add(y, tf.cast(bias, own))
     return tf.cast(layer.activation(y), dtype)
+
+
+def _pointwise(x: Any, kernel: Any) -> Any:
+    """A 1x1 convolution as a product of matrices: in bfloat16 its gradient for the kernel takes half the time so."""
+    import tensorflow as tf
+
+    *_, inputs, outputs = kernel.shape
+    y = tf.matmul(tf.reshape(x, (-1, inputs)), tf.reshape(kernel, (inputs, outputs)))
+    return tf.reshape(y, tf.concat([tf.shape(x)[:-1], [outputs]], 0))
 
 
 def _operation(layer: Any, norm: Any, dtype: str) -> Callable[..., Any]:

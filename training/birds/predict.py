@@ -145,12 +145,14 @@ class BirdNetwork(predict.Classifier):
 
 
 def extractor(run: RunDir) -> Extractor:
-    """The backbone of a head: the shared frozen one, or, fine-tuned, its own from the head's file.  Raises `RunError`."""
+    """The backbone of a head: a shared one, or, fine-tuned, its own from the head's file.  Raises `RunError`."""
     spec = run.spec()
     try:
         if spec.fit.fine_tune == "off":
             return _frozen(spec.data.backbone or "", spec.data.backbone_size, spec.data.backbone_stage)
         file = run.file("weights.npz")
+        if file == backbones.tuned_file():  # it serves as a backbone too: held once, asked once
+            return _frozen(backbones.RESNET50V2_TUNED.name, spec.data.backbone_size, spec.data.backbone_stage)
         key = f"{spec.data.backbone}-{backbones.sha256(file)[:12]}"
         return Extractor(*_backbone(run), key)
     except backbones.WeightsError as error:
