@@ -176,7 +176,7 @@ def page() -> None:
         st.markdown("Drop in a picture, or click a sample.")
         if chosen and not present.is_on():
             about(chosen)
-            models.offer_resnet50(choices)
+            models.offer_more(choices)
         return
     crops, slots = layout(items, chosen)
     if not chosen:
@@ -194,7 +194,7 @@ def page() -> None:
             jobs.offer(f"Find the nearest training pictures on {models.backbone(choice)}", "features", choice.id,
                        icon=":material/search:", help="Computes their features once; takes minutes")  # fmt: skip
         about(chosen)
-        models.offer_resnet50(choices)
+        models.offer_more(choices)
 
 
 page()

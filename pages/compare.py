@@ -13,7 +13,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import controls, curves, present, runs, text
+from pages.shared import again, controls, curves, present, runs, stories, text
 from training import data, rundir, toggles
 from training.paths import models_dir
 from training.rundir import RunDir
@@ -41,8 +41,9 @@ _FIGURES = (  # key of `runs.summary`, its words, how it is written
 
 def main() -> None:
     st.title("Compare")
-    found = list(runs.readable([*rundir.runs(), *rundir.models()]))
+    found = list(runs.readable([*rundir.runs(), *rundir.models(), *rundir.records()]))
     there, specs = {run.id: run for run, _ in found}, {run.id: spec for run, spec in found}
+    stories.show(there, _KEY, _into_address)
     if not there:
         st.info("There is nothing to compare yet: train one design, then another.", icon=":material/compare_arrows:")
         controls.link("train", "Train a first one", icon=":material/play_circle:")
@@ -52,6 +53,7 @@ def main() -> None:
         st.info("Choose two runs or models above.", icon=":material/compare_arrows:")
         return
     suggest_parent(chosen, specs)
+    again.offer([there[key] for key in chosen if _weightless(there[key])])
     names = runs.names({key: specs[key] for key in chosen})
     histories = {key: there[key].history() for key in chosen}
     show_curves({names[key]: histories[key] for key in chosen})
@@ -117,13 +119,17 @@ def suggest_parent(chosen: Sequence[str], specs: Mapping[str, RunSpec]) -> None:
     """One click to the step before, for the first choice whose parent in the catalogue is not beside it."""
     if present.is_on() or len(chosen) >= AT_MOST:
         return
-    beside = {(specs[key].name, specs[key].data.name) for key in chosen}
+
+    def kind(spec: RunSpec) -> tuple[str, str, str | None]:
+        return spec.name, spec.data.name, spec.data.backbone
+
+    beside = {kind(specs[key]) for key in chosen}
     for key in chosen:
-        name, pictures = specs[key].name, specs[key].data.name
+        name, pictures, backbone = kind(specs[key])
         parent = catalogue_parent(specs[key])
-        if parent is None or (parent, pictures) in beside:
+        if parent is None or (parent, pictures, backbone) in beside:
             continue
-        found = next((k for k, spec in specs.items() if (spec.name, spec.data.name) == (parent, pictures)), None)
+        found = next((k for k, spec in specs.items() if kind(spec) == (parent, pictures, backbone)), None)
         if found:
             st.button(f"Add {parent}, the step before {name}", icon=":material/add:", type="tertiary",
                       on_click=_add, args=(found,))  # fmt: skip
@@ -139,13 +145,18 @@ def _add(key: str) -> None:
 
 
 def _shipped(run: RunDir) -> bool:
-    return run.path.resolve().parent == models_dir().resolve()
+    return models_dir().resolve() in run.path.resolve().parents
+
+
+def _weightless(run: RunDir) -> bool:
+    """Whether it ships as card and curves alone."""
+    return _shipped(run) and not run.file("weights.npz").is_file()
 
 
 def _option(run: RunDir, spec: RunSpec) -> str:
     """ "basenet · shipped · cifar100-25" or "basenet (Pooling: average) · drawn · 24 Nov 14:03 · running"."""
     if _shipped(run):
-        return f"{spec.name} · shipped · {spec.data.name}"
+        return f"{spec.name} · {'card and curves' if _weightless(run) else 'shipped'} · {spec.data.name}"
     status = run.status()
     when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
     state = "" if status["state"] == "finished" else f" · {status['state']}"

@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared import answers, jobs
 from tests.models import make_model
-from training import rundir
+from training import catalogue, launcher, rundir
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -175,6 +175,20 @@ def test_a_run_is_calibrated_by_a_click(models):
     assert report["unlike"]["false_alarms"] == pytest.approx(0.05, abs=0.01)
     assert f"divided by {report['temperature']:.2f}" in "".join(element.value for element in at.markdown)
     assert "Not calibrated" not in "".join(element.value for element in at.markdown)
+
+
+def test_a_model_too_large_to_ship_is_offered_with_its_figures(models, monkeypatch, tmp_path):
+    monkeypatch.setattr(launcher, "spawn", lambda: None)
+    place = tmp_path / "models" / "birds-large" / "seed-0"
+    place.mkdir(parents=True)
+    (place / "spec.json").write_text(catalogue.variant("basenet").spec.replace({"data.name": "drawn"}).to_json())
+    (place / "card.json").write_text('{"data": {}, "figures": {"test": {"accuracy": 0.583}}, "wall_seconds": 1500}')
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
+    at = show()
+    again = at.button(key="again-birds-large")
+    assert again.label == "Train birds-large again · 58.3 % of test pictures right · took 25 min"
+    again.click().run()
+    assert not at.exception and rundir.runs()[0].status()["state"] == "queued"
 
 
 def test_resnet50_is_offered_with_its_time_and_its_missing_weights_are_a_sentence(models, monkeypatch, tmp_path):

@@ -410,6 +410,51 @@ def test_the_step_before_is_one_click_away(places: Path) -> None:
     assert "+ normalization" in said(at) and "The report's test accuracy: −0.6 points" in said(at)
 
 
+def without_weights(places: Path, name: str, spec: RunSpec) -> None:
+    """A model of which card and curves ship, as models/NAME/seed-0."""
+    made = finished(spec, test={"loss": 1.5, "accuracy": 0.45, "pictures": 2500})
+    (places / "plumage_models" / name).mkdir(parents=True)
+    made.path.rename(places / "plumage_models" / name / "seed-0")
+
+
+def test_what_ships_without_weights_can_be_compared_and_is_trained_again_by_a_click(places: Path) -> None:
+    without_weights(places, "basenet-large", DRAWN)
+    at = show("compare", runs="basenet-large")
+    assert at.multiselect[0].value == ["basenet-large"] and "too large" in said(at)
+    again = button(at, "Train basenet-large again")
+    assert "45.0 % of test pictures right · took 4.0 s" in again.label
+    again.click()
+    ran(at)
+    run = rundir.runs()[0]
+    assert run.spec() == DRAWN and run.status()["state"] == "queued" and asked(at)["run"] == run.id
+    place = places / "plumage_models" / "basenet-large"
+    (place / "card.json").write_text("{}")
+    (place / "spec.json").write_text(DRAWN.to_json())
+    (place / "weights.npz").write_bytes(b"")
+    assert not [b for b in show("compare", runs="basenet-large").button if "again" in b.label], "now its weights ship"
+
+
+def test_what_cannot_be_trained_again_is_a_sentence(places: Path) -> None:
+    without_weights(places, "basenet-large", BASENET)
+    at = show("compare", runs="basenet-large")
+    button(at, "Train basenet-large again").click()
+    assert "could not be started" in said(ran(at)) and "data fetch" in said(at) and not rundir.runs()
+
+
+def test_a_story_is_one_click_and_says_what_to_look_at(places: Path) -> None:
+    without_weights(places, "basenet-norm", catalogue.variant("basenet-norm").spec)
+    assert not [b for b in show("compare").button if "augmentation" in b.label], "one of its models is missing"
+    without_weights(places, "basenet-norm-aug", catalogue.variant("basenet-norm-aug").spec)
+    at = show("compare", runs="basenet-norm")
+    button(at, "What augmentation does").click()
+    ran(at)
+    assert asked(at)["runs"] == "basenet-norm,basenet-norm-aug" and "stay together" in said(at)
+    assert at.multiselect[0].value == ["basenet-norm", "basenet-norm-aug"]
+    at.session_state["present"] = True
+    ran(at)
+    assert "stay together" in said(at) and not [b for b in at.button if "augmentation" in b.label]
+
+
 def test_a_run_that_has_just_begun_can_be_compared(places: Path) -> None:
     run = rundir.create(DRAWN, queued=True)
     at = show("compare", runs=run.id)

@@ -84,14 +84,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class RunDir:
-    """One run directory, or one shipped model."""
+    """One run directory, or one shipped model; `named` where its name is not the directory's."""
 
     path: Path
+    named: str = ""
 
     @property
     def id(self) -> str:
-        """The directory's name, by which the app and the command line know the run."""
-        return self.path.name
+        """The name by which the app and the command line know the run."""
+        return self.named or self.path.name
 
     def file(self, name: str) -> Path:
         return self.path / name
@@ -293,12 +294,24 @@ def models() -> list[RunDir]:
     return [RunDir(path.parent) for path in sorted(models_dir().glob("[!.]*/card.json"))]
 
 
+def records() -> list[RunDir]:
+    """What ships as card and curves alone, the weights being too large: one training a name, its lowest seed's."""
+    first: dict[str, RunDir] = {}
+    for card in sorted(models_dir().glob("[!.]*/seed-*/card.json")):
+        folder = card.parent.parent
+        if not (folder / card.name).is_file():  # else the weights of one of its seeds ship
+            first.setdefault(folder.name, RunDir(card.parent, folder.name))
+    return list(first.values())
+
+
 def find(name: str) -> RunDir:
     """The run with this id, the shipped model of this name, or the run directory at this path; raises `RunError`."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         for place in (runs_dir() / name, models_dir() / name):
             if (place / "spec.json").is_file():
                 return RunDir(place)
+        if record := next((record for record in records() if record.id == name), None):
+            return record
     if (Path(name) / "spec.json").is_file():
         return RunDir(Path(name).resolve())
     raise RunError(f"There is no run and no shipped model {name!r}; `python -m training runs` lists the runs.")

@@ -76,9 +76,13 @@ def load_model(run: RunDir) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     from training import model as networks
 
     if not run.file("weights.npz").is_file():
-        if run.card():
-            raise RunError(f"{run.id} ships its card and curves but not its weights; train it again with fit {run.id}.")
-        raise RunError(f"{run.id} has no weights yet: it is {run.status()['state']}; let it finish first.")
+        state = run.status()["state"]
+        if state == "finished":
+            raise RunError(
+                f"{run.id} ships its card and curves but not its weights; train it again with: python -m training fit "
+                f"{run.file('spec.json')}"
+            )
+        raise RunError(f"{run.id} has no weights yet: it is {state}; let it finish first.")
     weights, mean, std = load(run.file("weights.npz"))
     model = networks.build(run.spec().network)
     into(model, weights)

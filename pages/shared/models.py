@@ -6,7 +6,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from pages.shared import controls, jobs, text
+from pages.shared import again, controls, jobs, text
 from training import data, rundir
 from training.birds import backbones, everything
 from training.birds.backbones import RESNET50
@@ -90,7 +90,15 @@ def facts(choice: Choice) -> str:
     return f"{choice.data_title} · {accuracy}"
 
 
-def offer_resnet50(choices: list[Choice]) -> None:
+def offer_more(choices: list[Choice]) -> None:
+    """What could answer here after a training."""
+    if records := rundir.records():
+        with st.expander("Trained already, but too large to ship", icon=":material/inventory_2:"):
+            again.offer(records)
+    _offer_resnet50(choices)
+
+
+def _offer_resnet50(choices: list[Choice]) -> None:
     """Where no head on Keras's ResNet50 is here, a button that gets its weights and trains the report's systems."""
     if any(choice.spec.data.backbone == RESNET50.name for choice in choices):
         return

@@ -1,0 +1,58 @@
+"""Comparisons that are worth a lesson, each one click away on Compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import NamedTuple
+
+import streamlit as st
+
+from pages.shared import present
+
+
+class Story(NamedTuple):
+    """Models that ship, side by side, and what to look at."""
+
+    title: str
+    models: tuple[str, ...]
+    moral: str
+
+
+STORIES = (
+    Story("What augmentation does", ("basenet-norm", "basenet-norm-aug"),
+          "Without augmentation the curves of training and validation part early; with it they stay together."),
+    Story("Batch norm and dropout", ("basenet-norm-aug-es", "basenet-bn", "basenet-bn-dropout"),
+          "Batch norm learns faster and ends higher; dropout beside it closes the gap between training and validation, "
+          "and in a net so small costs accuracy."),
+    Story("From BaseNet to beyond the report", ("basenet", "basenet-norm-aug-es", "basenet-avgpool", "final", "plumage-long"),
+          "Each ends higher than the one before; what that costs in operations and time stands among the figures."),
+    Story("Fine-tuning: the mistake and the repair",
+          ("birds-fc-basic-efficientnet-lite0", "birds-finetune-fc-efficientnet-lite0",
+           "birds-finetune-simple-efficientnet-lite0", "birds-finetune-repaired-efficientnet-lite0"),
+          "First a head on frozen features. Then the report's way, with two heads: a new head and all pretrained layers "
+          "learn at once, at one learning rate, while batch norm follows small batches. Last the repair: the head first, "
+          "then the upper layers, slowly, with batch norm at rest."),
+)  # fmt: skip
+
+
+def show(there: Container[str], key: str, chosen: Callable[[], None]) -> None:
+    """A button for each story whose models are all `there`, and what the one that is shown has to tell.
+
+    A click sets the session's `key` to its models and calls `chosen`.
+    """
+    told = [story for story in STORIES if all(model in there for model in story.models)]
+    if not told:
+        return
+
+    def tell(story: Story) -> None:
+        st.session_state[key] = list(story.models)
+        chosen()
+
+    if not present.is_on():
+        with st.container(horizontal=True):
+            for story in told:
+                st.button(story.title, type="tertiary", icon=":material/school:", on_click=tell, args=(story,))
+    shown = st.session_state.get(key) or st.query_params.get("runs", "").split(",")
+    for story in told:
+        if set(shown) == set(story.models):
+            st.markdown(story.moral)
