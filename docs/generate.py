@@ -75,6 +75,11 @@ def birds_table() -> str:
     return birds.to_markdown(birds.rows())
 
 
+def fine_tuning_table() -> str:
+    """A table of docs/birds.md: the report's fine-tuning beside the repaired one."""
+    return birds.fine_tuning(birds.rows())
+
+
 def models_table() -> str:
     """The table of models/README.md: a line a shipped model, all from its card."""
     lines = [
@@ -170,6 +175,7 @@ PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file
     ("README.md", "results", results_table),
     ("models/README.md", "models", models_table),
     ("docs/birds.md", "results", birds_table),
+    ("docs/birds.md", "fine-tuning", fine_tuning_table),
     ("docs/speed.md", "bench", bench_table),
     ("docs/speed.md", "time", time_to_accuracy),
     ("docs/speed.md", "recipes", recipes_table),

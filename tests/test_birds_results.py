@@ -50,3 +50,9 @@ def test_seeds_are_one_row_and_fine_tuning_is_measured_against_the_frozen_head_o
     assert table["tuned-other"].effect.low is None and table["tuned-other"].effect.difference == pytest.approx(0.1)
     assert table["head-Eff"].effect is None
     assert "0.6850 ± 0.0071" in results.to_markdown(list(table.values()))
+    beside = results.fine_tuning(list(table.values())).splitlines()
+    assert beside[0].endswith(f"| {lite0} | {other} |")
+    assert beside[2].endswith("| 0.4352 | 0.6400 ± 0.0100 | 0.5000 (one seed) |")
+    repaired = next(line for line in beside if "`birds-finetune-repaired`" in line)
+    assert repaired.endswith("| – | 0.6850 ± 0.0071 | 0.6000 (one seed) |")
+    assert next(line for line in beside if "`birds-finetune-fc`" in line).endswith("| 0.3274 | – | – |")

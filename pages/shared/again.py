@@ -17,7 +17,7 @@ def offer(records: Sequence[RunDir]) -> None:
     """A line for each of the trainings, and a button that puts it into the queue."""
     if not records or present.is_on():
         return
-    st.caption("These ship as card and curves, their weights being too large; a training makes them again.")
+    st.caption("The weights of these are too large to ship; a training makes them again.")
     for record in records:
         if st.button(_told(record), key=f"again-{record.id}", type="tertiary", icon=":material/replay:"):
             _begin(record)

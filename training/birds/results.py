@@ -100,6 +100,25 @@ def _accuracies(seeds: list[dict[str, Any]]) -> list[float]:
     return [card["figures"]["test"]["accuracy"] for card in seeds]
 
 
+def fine_tuning(table: list[HeadRow]) -> str:
+    """Test accuracy of the frozen head, the report's two fine-tunings and the repaired one, by backbone; Markdown."""
+    entries = [entry for entry in catalogue.heads() if entry.name == FROZEN or entry.spec.fit.fine_tune != "off"]
+    ours: dict[str, dict[str, str]] = {}
+    for row in table:
+        if row.model and row.name in {entry.name for entry in entries}:
+            ours.setdefault(row.backbone, {})[row.name] = str(row.accuracy)
+    ours = {backbone: cells for backbone, cells in ours.items() if set(cells) - {FROZEN}}
+    lines = [
+        "| test top-1 | ResNet50, the report, own pictures | " + " | ".join(ours) + " |",
+        "|---" * (len(ours) + 2) + "|",
+    ]
+    for entry in entries:
+        theirs = "–" if entry.report.accuracy is None else f"{entry.report.accuracy:.4f}"
+        cells = [theirs, *(of.get(entry.name, "–") for of in ours.values())]
+        lines.append(f"| `{entry.name}` {entry.title.removeprefix('Birds: ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def to_json(table: list[HeadRow]) -> list[dict[str, Any]]:
     """The rows as plain figures, for `results --json`."""
     return [asdict(row) for row in table]
