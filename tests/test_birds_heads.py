@@ -374,7 +374,8 @@ def test_a_teacher_sees_the_same_pixels_and_its_answer_is_most_of_the_loss(head,
     import tensorflow as tf
 
     from training import predict
-    from training.birds.finetune import TEACHER_SHARE, FineTune
+    from training.birds.finetune import FineTune
+    from training.teacher import SHARE
 
     run = tuned(birds, **{"fit.teacher": head.id})
     engine, plain = FineTune(run.spec(), birds), FineTune(tuned(birds).spec(), birds)
@@ -383,7 +384,7 @@ def test_a_teacher_sees_the_same_pixels_and_its_answer_is_most_of_the_loss(head,
     logits = tf.constant(np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32))
     answers = tf.nn.softmax(predict.load(head).answer(pixels))
     taught = -tf.reduce_mean(tf.reduce_sum(answers * tf.nn.log_softmax(logits), 1))
-    expected = TEACHER_SHARE * taught + (1 - TEACHER_SHARE) * plain._loss(pixels, targets, logits)
+    expected = SHARE * taught + (1 - SHARE) * plain._loss(pixels, targets, logits)
     assert float(engine._loss(pixels, targets, logits)) == pytest.approx(float(expected), rel=1e-5)
     checksum = backbones.sha256(head.file("weights.npz"))
     assert fit(run)["state"] == "finished"
@@ -401,7 +402,7 @@ def test_a_teacher_of_other_pictures_or_none_is_a_sentence(head, birds):
     ):
         status = fit(tuned(birds, **changes))
         assert status["state"] == "failed" and re.search(sentence, status["message"]), status["message"]
-    with pytest.raises(SpecError, match=r"fit\.teacher is possible only with"):
+    with pytest.raises(SpecError, match=r"fit\.teacher on a backbone is possible only with"):
         spec((16,), **{"fit.teacher": head.id})
     with pytest.raises(SpecError, match=r"fit\.fine_tune is possible only with data\.backbone"):
         catalogue.load("basenet").replace({"fit.fine_tune": "head first"})

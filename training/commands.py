@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from training import console, data, rundir
+from training import console, data, rundir, teacher
 from training.birds import backbones
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
@@ -60,7 +60,7 @@ def check_data(spec: RunSpec) -> None:
                             f"gives {list(map_shape[-1:])} pooled, or {list(map_shape)}, of pictures of "
                             f"{spec.data.backbone_size} pixels a side, to the end of {spec.data.backbone_stage}.")  # fmt: skip
     if spec.fit.teacher:
-        rundir.find(spec.fit.teacher)
+        teacher.of(spec)
     if spec.network.classes != info.classes:
         raise SpecError(f"{info.name} has {info.classes} classes and the network {spec.network.classes}; "
                         f"set network.classes={info.classes}.")  # fmt: skip

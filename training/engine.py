@@ -8,10 +8,8 @@ interrupted and restored ends with the weights of one that was not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from training.describe import expand
 from training.mix import mix
 from training.schedule import learning_rate
 from training.spec import RunSpec
+from training.teacher import Teacher
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -38,15 +37,14 @@ class Engine:
     training pictures; "test set" the report's literal formula, int(2500 * 0.9 / batch), 35 steps of 64, scaled to
     data sets of other sizes as a fifth of the training pictures.  Either way batches run through one random order
     of all pictures after the other; the last batch of an order is filled from its beginning, so that every batch
-    is whole.  `notes` is what the card says of the training beside the spec.
+    is whole.
     """
-
-    notes: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, spec: RunSpec, dataset: Dataset):
         import tensorflow as tf
 
         self.spec, fit = spec, spec.fit
+        self._teacher = Teacher(spec) if fit.teacher else None  # first of all: one that is not there is told at once
         images = np.asarray(dataset.images)
         self._pictures = images.dtype == np.uint8 and images.ndim == 4
         if images.shape[1:] != tuple(spec.network.input_shape):
@@ -65,7 +63,6 @@ class Engine:
         elif spec.data.normalization == "featurewise":
             self.mean, self.std = moments(images)
         self.precision, self.device = number_format(fit.precision)
-        self._dtype = tf.as_dtype(self.precision)
         self._layers = expand(spec.network)
         self.model = networks.build(spec.network, fit.seed)
         self._variables = networks.variables(self.model)
@@ -167,7 +164,12 @@ class Engine:
         """The loss of a step, which is minimized; `x` is what the network saw."""
         import tensorflow as tf
 
-        return tf.reduce_mean(_losses(targets, logits, self.spec.fit.label_smoothing))
+        own = tf.reduce_mean(_losses(targets, logits, self.spec.fit.label_smoothing))
+        return self._teacher.loss(self._pixels(x), logits, own) if self._teacher else own
+
+    def _pixels(self, x: Any) -> Any:
+        """The pixels, 0 to 255, of pictures that `_prepare` gave."""
+        return x * self.std + self.mean
 
     def _rate(self, name: str, rate: Any, step: Any) -> Any:
         """The learning rate of one variable at a global step."""
@@ -218,15 +220,7 @@ class Engine:
         return tf.reshape((tf.reshape(x, [-1, len(mean)]) - mean) * scale, shape)
 
     def _cast(self) -> dict[str, Any]:
-        """The variables in the number format of the layers; batch norm and the logits stay in float32."""
-        import tensorflow as tf
-
-        return {
-            name: tf.cast(variable, self._dtype)
-            if name.endswith(("kernel", "bias")) and "output" not in name
-            else variable
-            for name, variable in self._variables.items()
-        }
+        return networks.cast(self._variables, self.precision)
 
     # --- Evaluation -------------------------------------------------------------------------
 
@@ -268,10 +262,13 @@ class Engine:
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that training changes, by name: weights, batch norm's statistics, momenta."""
-        return {name: variable.numpy() for name, variable in self._state().items()}
+        kept = {name: variable.numpy() for name, variable in self._state().items()}
+        return kept | (self._teacher.signature() if self._teacher else {})
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from what `state` returned.  Raises ValueError where it is of another network."""
+        """Go on from what `state` returned.  Raises ValueError where it is of another network or another teacher."""
+        if self._teacher:
+            self._teacher.check(state)
         _assign(self._state(), state)
 
     def _state(self) -> dict[str, Any]:
@@ -283,6 +280,11 @@ class Engine:
     def weights(self) -> dict[str, np.ndarray]:
         """The model's variables by name, or their average where the spec asks for it; batch norm's statistics included."""
         return {name: variable.numpy() for name, variable in self._averaged.items()}
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the card says of the training beside the spec."""
+        return {"teacher": self._teacher.note} if self._teacher else {}
 
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
         """Set the model's variables, and their average; what else `weights` holds is passed over."""

@@ -101,6 +101,16 @@ def variables(model: keras.Model) -> dict[str, tf.Variable]:
     return {f"{name}/{v.name}": v.value for name, v in named if v.name != "seed_generator_state"}
 
 
+def cast(weights: dict[str, tf.Tensor], dtype: str | tf.DType) -> dict[str, tf.Tensor]:
+    """The variables in the number format of the layers, "float32" or "bfloat16"; batch norm and the logits stay float32."""
+    import tensorflow as tf
+
+    return {
+        name: tf.cast(variable, dtype) if name.endswith(("kernel", "bias")) and "output" not in name else variable
+        for name, variable in weights.items()
+    }
+
+
 def forward(
     layers: tuple[Layer, ...],
     weights: dict[str, tf.Tensor],

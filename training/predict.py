@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from training import calibration, explain, unlike
+from training.describe import expand
 from training.pictures import resize, square
 from training.rundir import RunDir, RunError, find, models, runs
 from training.spec import RunSpec
@@ -93,6 +94,10 @@ class Classifier(ABC):
         self.unlike = self._measures(report.get("unlike") or {})
 
     @abstractmethod
+    def answer(self, pixels: Any) -> Any:
+        """Logits of float32 pixels (n, size, size, 3), 0 to 255, both tensors, also inside a graph: what a teacher says."""
+
+    @abstractmethod
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, classes) for uint8 (n, size, size, 3)."""
 
@@ -129,6 +134,7 @@ class Network(Classifier):
     def __init__(self, run: RunDir):
         import keras
 
+        from training import model as networks
         from training import weights
 
         super().__init__(run)
@@ -140,8 +146,16 @@ class Network(Classifier):
         # Grad-CAM looks at the last convolution after its activation, which stands one or two layers behind it.
         behind = model.layers[model.layers.index(convolution[0]) :] if convolution else []
         activation = next((layer for layer in behind if isinstance(layer, keras.layers.Activation)), None)
+        self._layers, self._variables = expand(spec.network), networks.variables(model)
         self._logits = keras.Model(model.input, logits)
         self._features = keras.Model(model.input, [activation.output, logits]) if activation else None
+
+    def answer(self, pixels: Any) -> Any:
+        from training import model as networks
+        from training.engine import number_format
+
+        weights = networks.cast(self._variables, number_format("auto")[0])
+        return networks.forward(self._layers, weights, (pixels - self.mean) / self.std)[0]
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         parts = [

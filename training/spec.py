@@ -197,7 +197,8 @@ class Fit(Frozen):
     average is what is validated and kept, 0 keeps the last weights.
     `fine_tune` trains the backbone in front of the network too: "all at once" as the report did, or
     "head first", the repaired way (see `training.birds.finetune`).  `teacher` names a fitted model of the
-    same pictures whose answers are learned beside the labels (distillation), only with "head first".
+    same pictures whose answers are learned beside the labels (distillation): for a network without a backbone,
+    or with "head first".
     """
 
     epochs: int = Field(default=27, ge=1, le=10000)
@@ -249,8 +250,10 @@ class RunSpec(Frozen):
             )
         if self.fit.fine_tune != "off" and self.data.backbone is None:
             raise ValueError("fit.fine_tune is possible only with data.backbone; set it to off, or name a backbone")
-        if self.fit.teacher and self.fit.fine_tune != "head first":
-            raise ValueError('fit.teacher is possible only with fit.fine_tune = "head first"; leave it out')
+        if self.fit.teacher and self.data.backbone and self.fit.fine_tune != "head first":
+            raise ValueError(
+                'fit.teacher on a backbone is possible only with fit.fine_tune = "head first"; leave it out'
+            )
         for field in ("backbone_size", "backbone_stage"):
             usual = Data.model_fields[field].default
             if self.data.backbone is None and getattr(self.data, field) != usual:

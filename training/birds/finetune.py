@@ -21,9 +21,8 @@ from training import catalogue
 from training import model as networks
 from training.augment import augment
 from training.birds import folded, heads
-from training.birds.backbones import of, sha256
+from training.birds.backbones import of
 from training.engine import Engine
-from training.rundir import RunError, find
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -33,7 +32,6 @@ Maps = Callable[[Any], tuple[Any, dict[str, Any]]]  # pixels to maps, and the mo
 
 EVALUATION_BATCH = 32
 LOWEST = 0.6  # depth (0 the input, 1 the head) of the lowest layer that learns: below it, nothing was gained
-TEACHER_SHARE = 0.7  # of the loss, what the teacher's answer has; the label has the rest
 SLOWEST = 0.1  # of the head's learning rate, what a layer at depth 0 would get; at LOWEST it is 0.1 ** 0.4 = 0.4
 UNFROZEN_AFTER = 0.3  # share of the training after which a layer at depth 0 would learn; at LOWEST it is 0.12
 
@@ -45,10 +43,6 @@ class FineTune(Engine):
         import tensorflow as tf
 
         self._careful = spec.fit.fine_tune == "head first"
-        self._teacher: Callable[[Any], Any] | None = None
-        if spec.fit.teacher:  # first of all: a teacher that is not there is told at once
-            self._teacher, checksum = _teacher(spec)
-            self.notes = {"teacher": {"name": spec.fit.teacher, "sha256": checksum}}
         if self._careful:
             features = heads.dataset(spec)
         else:  # the head's shape is all that is needed
@@ -58,7 +52,7 @@ class FineTune(Engine):
             self.set_weights(_trained_head(spec, features))
         self._backbone = of(spec.data)
         if spec.fit.precision == "auto" and not (self._careful or self._backbone.half):
-            self.precision, self._dtype = "float32", tf.float32
+            self.precision = "float32"
         extractor = self._backbone.load(self._backbone.deployed())
         self._exact_maps = _still(folded.forward(extractor))  # for validation, in float32, as every figure of a card
         if self._careful:
@@ -79,20 +73,6 @@ class FineTune(Engine):
         self._batches = self.steps_per_epoch = -(-self._count // spec.fit.batch_size)
         self._predict = tf.function(self._answers, reduce_retracing=True, autograph=False)
 
-    def _loss(self, x: Any, targets: Any, logits: Any) -> Any:
-        """With a teacher, most of the loss is the cross-entropy with its answer (Hinton et al., 2015).
-
-        It looks at what the student looks at, mixed pictures included: Beyer et al., 2022.
-        """
-        import tensorflow as tf
-
-        own = super()._loss(x, targets, logits)
-        if self._teacher is None:
-            return own
-        answers = tf.stop_gradient(tf.nn.softmax(self._teacher(x)))
-        taught = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(answers, logits))
-        return (1 - TEACHER_SHARE) * own + TEACHER_SHARE * taught
-
     def _prepare(self, x: Any, seed: Any, changed: bool = True) -> Any:
         """Augmented pixels: the backbone normalizes them in its own way, and the head normalizes features.
 
@@ -101,6 +81,9 @@ class FineTune(Engine):
         import tensorflow as tf
 
         return augment(tf.cast(x, tf.float32), self.spec.data.augmentation, seed)
+
+    def _pixels(self, x: Any) -> Any:
+        return x
 
     def _learn(self, x: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
         return self._forward(self._maps, x, seed)
@@ -137,21 +120,6 @@ class FineTune(Engine):
 
         return self._forward(self._exact_maps, tf.cast(pixels, tf.float32))[0]
 
-    def state(self) -> dict[str, np.ndarray]:
-        """As every engine's, with the checksum of the teacher."""
-        return super().state() | self._signature()
-
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Go on from `state`; raises ValueError also where the teacher is no longer the same."""
-        for name, value in self._signature().items():
-            if name not in state or not np.array_equal(state[name], value):
-                raise ValueError(f"fit.teacher = {self.spec.fit.teacher} has changed since this run began; begin anew.")
-        super().restore(state)
-
-    def _signature(self) -> dict[str, np.ndarray]:
-        teacher = self.notes.get("teacher")
-        return {"teacher": np.frombuffer(bytes.fromhex(teacher["sha256"]), np.uint8)} if teacher else {}
-
     def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
         """Logits in small batches: a backbone's activations are large.  Validation pictures are never augmented."""
         parts = [
@@ -163,25 +131,6 @@ class FineTune(Engine):
 def _still(extract: Callable[[Any], Any]) -> Maps:
     """A backbone in inference mode: no statistic moves."""
     return lambda pixels: (extract(pixels), {})
-
-
-def _teacher(spec: RunSpec) -> tuple[Callable[[Any], Any], str]:
-    """From pixels to the logits of the spec's teacher, and the SHA-256 of its weights.
-
-    Raises `RunError` where there is none that has finished, ValueError for one of another task.
-    """
-    from training.birds.predict import BirdNetwork
-
-    run = find(spec.fit.teacher or "")
-    theirs = run.spec()
-    if run.card() is None or not run.file("weights.npz").is_file():
-        raise RunError(f"fit.teacher = {run.id} has not finished or has no weights here; finish it first.")
-    if (theirs.data.name, theirs.data.validation) != (spec.data.name, spec.data.validation) or not theirs.data.backbone:
-        raise ValueError(
-            f"fit.teacher = {run.id} is not possible: a teacher is a head on a backbone, fitted to {spec.data.name} with "
-            f"validation {spec.data.validation}; {run.id} was fitted to {theirs.data.name}, validation {theirs.data.validation}."
-        )
-    return BirdNetwork(run).answer, sha256(run.file("weights.npz"))
 
 
 def _trained_head(spec: RunSpec, features: Dataset) -> dict[str, np.ndarray]:

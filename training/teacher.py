@@ -1,0 +1,72 @@
+"""Learning from the answers of a fitted model beside the labels: `fit.teacher`.
+
+The teacher looks at what the student looks at, augmented and mixed pictures included (Beyer et al., "Knowledge
+distillation: a good teacher is patient and consistent", 2022), and most of the loss is the cross-entropy with its
+answer (Hinton et al., 2015).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.rundir import RunDir, RunError, find
+
+if TYPE_CHECKING:
+    from training.spec import RunSpec
+
+SHARE = 0.7  # of the loss, what the teacher's answer has; the label has the rest
+
+
+def of(spec: RunSpec) -> RunDir:
+    """The model that the spec names; raises `RunError` where there is none that has finished, or one of another task."""
+    run = find(spec.fit.teacher or "")
+    theirs = run.spec()
+    if run.card() is None or not run.file("weights.npz").is_file():
+        raise RunError(f"fit.teacher = {run.id} has not finished or has no weights here; finish it first.")
+    own, its = ((s.data.name, s.data.validation, bool(s.data.backbone)) for s in (spec, theirs))
+    if own != its:
+        kind = "a head on a backbone" if spec.data.backbone else "a network without a backbone"
+        raise RunError(
+            f"fit.teacher = {run.id} is not possible: a teacher is {kind}, fitted to {own[0]} with validation "
+            f"{own[1]}; {run.id} was fitted to {its[0]}, validation {its[1]}."
+        )
+    return run
+
+
+class Teacher:
+    """The model that the spec names, loaded; raises `RunError` as `of`."""
+
+    def __init__(self, spec: RunSpec):
+        from training import predict
+
+        run = of(spec)
+        self.name = spec.fit.teacher
+        with run.file("weights.npz").open("rb") as file:
+            self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self._answer = predict.load(run).answer
+
+    def loss(self, pixels: Any, logits: Any, own: Any) -> Any:
+        """The loss of a student's `logits` for float32 `pixels`, 0 to 255; `own` is the one from the labels."""
+        import tensorflow as tf
+
+        answers = tf.stop_gradient(tf.nn.softmax(self._answer(pixels)))
+        taught = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(answers, logits))
+        return (1 - SHARE) * own + SHARE * taught
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What a card says of it."""
+        return {"name": self.name, "sha256": self.sha256}
+
+    def signature(self) -> dict[str, np.ndarray]:
+        """What a checkpoint keeps, so that a run goes on with the teacher that it began with."""
+        return {"teacher": np.frombuffer(bytes.fromhex(self.sha256), np.uint8)}
+
+    def check(self, state: dict[str, np.ndarray]) -> None:
+        """Raise ValueError where a checkpoint was written with another teacher."""
+        for name, value in self.signature().items():
+            if name not in state or not np.array_equal(state[name], value):
+                raise ValueError(f"fit.teacher = {self.name} has changed since this run began; begin anew.")
