@@ -158,6 +158,28 @@ def test_stopped_in_an_epoch_it_goes_on_and_ends_with_the_same_weights(
     assert [line["epoch"] for line in epochs(run)] == [1, 2, 3]
 
 
+def test_checkpoints_that_take_long_are_rare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def checkpoints(name: str, share: float) -> int:
+        monkeypatch.setattr(fit, "CHECKPOINT_SHARE", share)
+        fit.fit(make(tmp_path / name, small.spec()), dataset=small.dataset())
+        written = slow.count("checkpoint.npz")
+        slow.clear()
+        return written
+
+    slow: list[str] = []
+
+    def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+        slow.append(path.name)
+        time.sleep(0.05)
+        rundir.write_arrays(path, arrays)
+
+    monkeypatch.setattr(fit, "write_arrays", write)
+    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(fit, "CHUNK_SECONDS", 0)
+    assert checkpoints("often", 1e6) == 36 + 3, "after every step and every epoch"
+    assert checkpoints("rare", 0.01) <= 5, "after the epochs, and the first step"
+
+
 def test_a_stop_does_not_wait_for_a_long_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from training.engine import Engine
 

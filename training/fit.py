@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CHUNK_SECONDS = 0.4  # of training between two looks at the stop request
 POINT_SECONDS = 1.0  # between two in-epoch points of the history
 CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SHARE = 0.05  # of the time at most, for checkpoints of large networks
 BEAT_SECONDS = 1.0
 LARGEST_LOSS = 1e6  # nats; guessing costs ln(classes), about 3
 GRACE_SECONDS = 1.4  # after which a stop does not wait for the step in progress
@@ -94,7 +95,7 @@ class _Fit:
             "validated": 0,  # the global step of the last validation
             "best": None, "best_epoch": 0,  # the least validation loss and its epoch
         }  # fmt: skip
-        self.saved = self.shown = self.status_written = 0.0
+        self.next_checkpoint = self.shown = self.status_written = 0.0
 
     # --- The main thread ----------------------------------------------------------------------
 
@@ -185,7 +186,8 @@ class _Fit:
         if run.file("checkpoint.npz").is_file():
             self.restore()
         run.truncate_history(self.global_step(), self.progress["validated"])
-        self.clock = self.saved = time.monotonic()
+        self.clock = time.monotonic()
+        self.next_checkpoint = self.clock + CHECKPOINT_SECONDS
         while not (self.done() and self.progress["validated"] == self.global_step()):
             self.epoch()
         self.finish()
@@ -249,7 +251,7 @@ class _Fit:
             chunk = max(1, min(4 * chunk, int(CHUNK_SECONDS * count / max(seconds, 1e-6))))
             self.write_progress()
             self.check_stop()
-            if time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
+            if time.monotonic() >= self.next_checkpoint:
                 self.checkpoint()
         self.validate()
 
@@ -315,9 +317,11 @@ class _Fit:
 
     def checkpoint(self) -> None:
         """From here a killed run goes on."""
+        start = time.monotonic()
         note = np.frombuffer(json.dumps(self.progress).encode(), np.uint8)
         write_arrays(self.run_dir.file("checkpoint.npz"), self.engine.state() | {"progress": note})
-        self.saved = time.monotonic()
+        end = time.monotonic()
+        self.next_checkpoint = end + max(CHECKPOINT_SECONDS, (end - start) / CHECKPOINT_SHARE)
 
     def restore(self) -> None:
         """Weights, momenta and progress from the checkpoint; raises `RunError` where it is broken."""
