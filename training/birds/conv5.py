@@ -143,7 +143,7 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train conv5 of resnet50v2 on the training birds.")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--folder", type=Path, default=None, help="where the run is kept and goes on")
     options = parser.parse_args()
 
