@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from training import augment_reference
 from training.mix import beta, mix
 from training.spec import Augmentation
 
@@ -15,6 +16,20 @@ def mixed(**alphas):
     x = tf.ones([COUNT, 8, 8, 3]) * tf.reshape(tf.range(COUNT, dtype=tf.float32), [-1, 1, 1, 1])
     out, targets = mix(x, tf.eye(COUNT), Augmentation(**alphas), tf.constant([1, 2]))
     return out.numpy(), targets.numpy()
+
+
+@pytest.mark.parametrize("alphas", [{"mixup": 0.5}, {"cutmix": 1}, {"mixup": 0.5, "cutmix": 1}])
+def test_the_preview_mixes_as_the_training_does_each_with_the_next(alphas):
+    values = np.array([10, 60, 110, 160, 210] * 20)
+    images = np.broadcast_to(values[:, None, None, None], (100, 16, 16, 3)).astype(np.uint8)
+    mixed, shares = augment_reference.mix(images, Augmentation(**alphas), seed=3)
+    assert mixed.dtype == np.uint8 and shares.min() < 0.2 and shares.max() > 0.8
+    expected = shares * values + (1 - shares) * np.roll(values, -1)
+    np.testing.assert_allclose(mixed.mean((1, 2, 3)), expected, atol=0.5)  # rounded to whole values
+    whole = [len(np.unique(picture)) <= 2 and set(np.unique(picture)) <= set(values) for picture in mixed]
+    assert all(whole) if "mixup" not in alphas else not all(whole)
+    again, _ = augment_reference.mix(images, Augmentation(**alphas), seed=3)
+    assert np.array_equal(mixed, again)
 
 
 @pytest.mark.parametrize(

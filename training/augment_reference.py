@@ -109,6 +109,28 @@ def augment(images: np.ndarray, augmentation: Augmentation, seed: int) -> np.nda
     return np.rint(changed).astype(np.uint8)
 
 
+def mix(images: np.ndarray, augmentation: Augmentation, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mixup or cutmix of each picture, uint8 (n, height, width, channels), with the next one, the last with the first.
+
+    The second result is the share of itself that each keeps, float64 (n,).  `training.mix` tells what the two do.
+    """
+    random = np.random.default_rng(seed)
+    height, width = images.shape[1:3]
+    mixed, shares = images.astype(np.float64), np.ones(len(images))
+    for i, partner in enumerate(np.roll(images, -1, axis=0)):
+        blends = augmentation.mixup > 0 and (not augmentation.cutmix or random.random() < 0.5)
+        alpha = augmentation.mixup if blends else augmentation.cutmix
+        share = random.beta(alpha, alpha)
+        if blends:
+            mixed[i] = share * images[i] + (1 - share) * partner
+        else:
+            top, bottom, left, right = _square((1 - share) ** 0.5, random.random(2), height, width)
+            mixed[i, top:bottom, left:right] = partner[top:bottom, left:right]
+            share = 1 - (bottom - top) * (right - left) / (height * width)
+        shares[i] = share
+    return np.rint(mixed).astype(np.uint8), shares
+
+
 def statistics(images: np.ndarray, normalization: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation by which pixels are normalized, float32 (channels,), in pixel units.
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import streamlit as st
 
+from pages.shared import text
 from training import data
-from training.augment_reference import augment, normalize, statistics
+from training.augment_reference import augment, mix, normalize, statistics
 from training.spec import RunSpec
 
 COUNT = 5
 SAMPLE = 60  # training pictures whose mean and deviation stand for all: exact enough to look at, and quick
+MIXED = "Mixed with the next"
 SPAN = 2.5  # normalized values from -2.5 to 2.5 are shown as black to white
 
 CSS = """
@@ -35,24 +37,31 @@ def show(spec: RunSpec) -> None:
         st.session_state["preview.seed"] = st.session_state.get("preview.seed", 0) + 1
     images = _stack(pictures)
     changed = augment(images, spec.data.augmentation, seed=st.session_state.get("preview.seed", 0))
-    mean, std = _statistics(info.name, spec.data.normalization)
-    seen = normalize(changed, mean, std)
     rows = [
         ("Training picture", images),
         ("After augmentation" if spec.data.augmentation.on else "No augmentation", changed),
-        ("As the network sees it", _visible(seen, spec.data.normalization)),
     ]
+    labels = ""
+    if spec.data.augmentation.mixes:
+        changed, shares = mix(changed, spec.data.augmentation, seed=st.session_state.get("preview.seed", 0))
+        rows.append((MIXED, changed))
+        labels = '<span class="corner"></span>' + "".join(
+            f'<span class="label">{text.percent(share, 0)} + {text.percent(1 - share, 0)}</span>' for share in shares
+        )
+    mean, std = _statistics(info.name, spec.data.normalization)
+    seen = normalize(changed, mean, std)
+    rows.append(("As the network sees it", _visible(seen, spec.data.normalization)))
     cells = ['<span class="corner"></span>']
     cells += [f'<span class="label">{escape(sample.class_name.replace("_", " "))}</span>' for sample in pictures]
     for name, stack in rows:
         cells.append(f'<span class="row">{name}</span>')
         cells += [f'<img src="{_png(image)}" alt="{escape(name)}"/>' for image in stack]
+        cells.append(labels if name == MIXED else "")
     st.html(f'<style>{CSS}</style><div class="preview">{"".join(cells)}</div>')
     values = f"{seen.min():.1f} to {seen.max():.1f}, mean {seen.mean():.2f}".replace("-", "−")
-    mixed = " Mixup and cutmix come after that; they are not shown." if spec.data.augmentation.mixes else ""
     fitted = f" Mean and deviation are here those of {SAMPLE} training pictures; a training takes them of all." \
         if spec.data.normalization != "off" else ""  # fmt: skip
-    st.caption(f"{info.title}.{mixed} Values reaching the network: {values}.{fitted}")
+    st.caption(f"{info.title}. Values reaching the network: {values}.{fitted}")
 
 
 def _stack(pictures: list[data.Sample]) -> Any:
