@@ -241,6 +241,18 @@ def test_pictures_are_drawn_anew_on_request() -> None:
     assert again[:5] == images[:5] and not set(again[5:10]) & set(images[5:10])
 
 
+def test_mixed_pictures_are_shown_with_what_their_labels_are_worth() -> None:
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    at.switch_page("pages/design.py")
+    at.query_params.update({"from": "plumage", "cutmix": "1", "mixup": "0.5"})
+    at.session_state["design-tab"] = "Pictures"
+    at.run()
+    assert "Mixed with the next" in shown(at) and len(re.findall(r"\d+ % \+ \d+ %", shown(at))) == 5
+    at.query_params.update({"cutmix": "0", "mixup": "0"})
+    at.run()
+    assert "Mixed with the next" not in shown(at)
+
+
 # --- Present mode --------------------------------------------------------------------------------
 
 
