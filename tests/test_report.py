@@ -18,7 +18,12 @@ def store(tmp_path, monkeypatch):
             place = tmp_path / name / (f"seed-{seed}" if seed else "")
             place.mkdir(parents=True)
             spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
-            figures = {"epochs": 27, "test": {"loss": 1.0, "accuracy": accuracy}, "validation": {"accuracy": plain}}
+            figures = {
+                "epochs": 27,
+                "best_epoch": 13,
+                "test": {"loss": 1.0, "accuracy": accuracy},
+                "validation": {"accuracy": plain},
+            }
             card = {"spec": spec, "data": {"title": "CIFAR-100", "origin": "exact"}, "figures": figures,
                     "wall_seconds": 270.0, "precision": "float32"}  # fmt: skip
             (place / "card.json").write_text(json.dumps(card))
@@ -55,6 +60,16 @@ def test_the_reading_of_the_epoch(store, long, short, words):
     if short:
         store("basenet-35-steps", [short])
     assert words in report.page()
+
+
+@pytest.mark.parametrize(("half", "words"), [(0.44, "about half as many steps"), (0.39, "does not explain it")])
+def test_what_explains_the_rows_of_27_epochs(store, half, words):
+    for name in ("basenet", "basenet-norm", "basenet-norm-aug"):
+        assert "Not decided yet." in report.page().split("## Why do the rows")[1].split("##")[0]
+        store(name, [0.40, 0.41])
+        store(f"{name}-batch-128", [half + 0.06 * (name == "basenet-norm-aug")])
+    part = report.page().split("## Why do the rows")[1].split("##")[0]
+    assert words in part and "0.4050 ± 0.0071 (13, 13)" in part
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class Variant:
     @property
     def aside(self) -> bool:
         """Whether it is another reading of its parent, not a step on from it."""
-        return self.toggle in ("epoch_length", "validation")
+        return self.toggle in ("epoch_length", "validation", "batch_size")
 
 
 _CATALOGUE: dict[str, Variant] = {}
@@ -184,6 +184,12 @@ _add("basenet-norm-aug-ordered", "basenet-norm-aug", "validation", "+ augmentati
      "The validation pictures are the file's first tenth and augmented like the others, as the report's program had them.",
      Report(1.6808, 0.5, 27, "the same run of the report, validated as its program did"),
      data__validation="ordered")  # fmt: skip
+for _parent in ("basenet", "basenet-norm", "basenet-norm-aug"):
+    _whole = _CATALOGUE[_parent]
+    _add(f"{_parent}-batch-128", _parent, "batch_size", f"{_whole.title}, batches of 128",
+         "Half as many steps in an epoch as with the report's 64: are its first rows those of so many?",
+         Report(_whole.report.loss, _whole.report.accuracy, 27, "the same run of the report, in half as many steps"),
+         fit__batch_size=128)  # fmt: skip
 
 
 # Heads on a frozen ResNet-50, birds.  The report states neither optimizer nor rate nor batch
