@@ -41,8 +41,11 @@ _FIGURES = (  # key of `runs.summary`, its words, how it is written
 
 def main() -> None:
     st.title("Compare")
-    found = list(runs.readable([*rundir.runs(), *rundir.models(), *rundir.records()]))
-    there, specs = {run.id: run for run, _ in found}, {run.id: spec for run, spec in found}
+    there: dict[str, RunDir] = {}
+    specs: dict[str, RunSpec] = {}
+    for run, spec in runs.readable([*rundir.runs(), *rundir.models(), *rundir.without_weights()]):
+        there.setdefault(run.id, run)  # of one name, the run of this machine counts
+        specs.setdefault(run.id, spec)
     stories.show(there, _KEY, _into_address)
     if not there:
         st.info("There is nothing to compare yet: train one design, then another.", icon=":material/compare_arrows:")
@@ -53,7 +56,7 @@ def main() -> None:
         st.info("Choose two runs or models above.", icon=":material/compare_arrows:")
         return
     suggest_parent(chosen, specs)
-    again.offer([there[key] for key in chosen if _weightless(there[key])])
+    again.offer(again.missing([there[key] for key in chosen if _weightless(there[key])]))
     names = runs.names({key: specs[key] for key in chosen})
     histories = {key: there[key].history() for key in chosen}
     show_curves({names[key]: histories[key] for key in chosen})
@@ -98,14 +101,14 @@ def _first_choice(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> 
 
 def _telling_pair(shipped: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
     """A model and its parent, apart by one toggle and by the most test accuracy; empty where there are none."""
-    named = {(specs[key].name, specs[key].data.name): key for key in shipped}
+    named = {_kind(specs[key]): key for key in shipped}
     tests = {key: runs.summary(specs[key], [], run.card())["test_accuracy"] for key, run in shipped.items()}
     pairs = []
     for key in shipped:
         entry = runs.entry(specs[key])
         if not entry or not entry.parent or entry.aside or entry.toggle in ("network", "recipe"):
             continue
-        parent = named.get((entry.parent, specs[key].data.name))
+        parent = named.get((entry.parent, *_kind(specs[key])[1:]))
         if parent and None not in (tests[parent], tests[key]) and runs.one_change(specs[parent], specs[key]):
             pairs.append((abs(tests[key] - tests[parent]), [parent, key]))
     return max(pairs, default=(0.0, []))[1]
@@ -119,17 +122,15 @@ def suggest_parent(chosen: Sequence[str], specs: Mapping[str, RunSpec]) -> None:
     """One click to the step before, for the first choice whose parent in the catalogue is not beside it."""
     if present.is_on() or len(chosen) >= AT_MOST:
         return
-
-    def kind(spec: RunSpec) -> tuple[str, str, str | None]:
-        return spec.name, spec.data.name, spec.data.backbone
-
-    beside = {kind(specs[key]) for key in chosen}
+    beside = {_kind(specs[key]) for key in chosen}
     for key in chosen:
-        name, pictures, backbone = kind(specs[key])
+        name, pictures, backbone = _kind(specs[key])
         parent = catalogue_parent(specs[key])
         if parent is None or (parent, pictures, backbone) in beside:
             continue
-        found = next((k for k, spec in specs.items() if kind(spec) == (parent, pictures, backbone)), None)
+        found = next((k for k, spec in specs.items() if _kind(spec) == (parent, pictures, backbone)), None)
+        if not found and backbone:
+            continue  # the address of a training holds no backbone
         if found:
             st.button(f"Add {parent}, the step before {name}", icon=":material/add:", type="tertiary",
                       on_click=_add, args=(found,))  # fmt: skip
@@ -137,6 +138,11 @@ def suggest_parent(chosen: Sequence[str], specs: Mapping[str, RunSpec]) -> None:
             controls.link("train", f"Train {parent}, the step before {name}",
                           {toggles.FROM: parent, "data": pictures}, icon=":material/play_circle:")  # fmt: skip
         return
+
+
+def _kind(spec: RunSpec) -> tuple[str, str, str | None]:
+    """What a run and its parent in the catalogue have alike, behind the name: pictures and backbone."""
+    return spec.name, spec.data.name, spec.data.backbone
 
 
 def _add(key: str) -> None:

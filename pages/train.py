@@ -11,10 +11,10 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import controls, figures, plan, present, run, runs, text
+from pages.shared import controls, figures, plan, present, run, text
 from training import cost, data, launcher, rundir, toggles
 from training.paths import runs_dir
-from training.rundir import ACTIVE, RunDir, RunError
+from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
 
@@ -127,9 +127,7 @@ def _missing(infos: list[data.DataInfo]) -> None:
 def _start(spec: RunSpec) -> None:
     """Submit the training and show it; the same one, if it is waiting or running already: no second by a second click."""
     try:
-        active = (found for found in rundir.runs() if found.status()["state"] in ACTIVE)
-        twin = next((found for found, its in runs.readable(active) if its == spec), None)
-        st.query_params["run"] = (twin or launcher.submit(spec)).id
+        st.query_params["run"] = launcher.submit(spec).id
     except (RunError, OSError) as error:
         st.session_state[run.PROBLEM] = f"The training could not be started. {error}"
 

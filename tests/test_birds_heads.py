@@ -101,9 +101,7 @@ def birds(cache, tmp_path, monkeypatch):
     monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
     monkeypatch.setitem(backbones._BACKBONES, "efficientnet-lite0", small_backbone())
-    monkeypatch.setattr(
-        answers, "_frozen", answers._frozen.__wrapped__
-    )  # keep the small one out of what is kept loaded
+    monkeypatch.setattr(answers, "_held", answers._held.__wrapped__)  # keep the small one out of what is kept loaded
     (images, labels), (kept, kept_labels) = pictures(60, 1), pictures(15, 2)
     names = tuple(name.partition(".")[2].replace("_", " ") for name in CLASSES)
     dataset = data.Dataset("birds", "Birds", "cut round the bird", names, images, labels, kept, kept_labels, "0" * 64)
@@ -382,7 +380,7 @@ def test_a_teacher_sees_the_same_pixels_and_its_answer_is_most_of_the_loss(head,
     pixels, targets = engine.inputs(np.arange(10), 3)
     assert all(map(np.array_equal, (pixels, targets), plain.inputs(np.arange(10), 3)))
     logits = tf.constant(np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32))
-    answers = tf.nn.softmax(predict.load(head).answer(pixels))
+    answers = tf.nn.softmax(predict.load(head).answer(pixels, engine.precision))
     taught = -tf.reduce_mean(tf.reduce_sum(answers * tf.nn.log_softmax(logits), 1))
     expected = SHARE * taught + (1 - SHARE) * plain._loss(pixels, targets, logits)
     assert float(engine._loss(pixels, targets, logits)) == pytest.approx(float(expected), rel=1e-5)
@@ -406,8 +404,8 @@ def test_a_teacher_of_other_pictures_or_none_is_a_sentence(head, birds):
         spec((16,), **{"fit.teacher": head.id})
     with pytest.raises(SpecError, match=r"fit\.fine_tune is possible only with data\.backbone"):
         catalogue.load("basenet").replace({"fit.fine_tune": "head first"})
-    head.file("card.json").unlink()
-    assert "has not finished" in fit(tuned(birds, **{"fit.teacher": head.id}))["message"]
+    head.file("weights.npz").unlink()
+    assert "are not here" in fit(tuned(birds, **{"fit.teacher": head.id}))["message"]
 
 
 def test_pictures_are_enlarged_to_the_size_that_the_spec_names(birds):

@@ -51,6 +51,14 @@ def test_cards_say_what_the_models_are(name):
     assert file.is_file() and paths.models_dir() in file.parents, "a fresh machine has it"
 
 
+@pytest.mark.parametrize("name", [run.id for run in rundir.without_weights()])
+def test_what_ships_without_weights_says_so_when_it_is_asked(name):
+    from training import predict
+
+    with pytest.raises(rundir.RunError, match=f"The weights of {name} are not here, only .* training fit .*spec.json"):
+        predict.load(rundir.find(name))
+
+
 def test_the_fine_tuned_network_and_the_heads_on_it_share_one_backbone():
     from training.birds.predict import extractor
 

@@ -27,7 +27,8 @@ import sys
 from pathlib import Path
 from tests import small
 from training import fit, rundir
-fit.CHUNK_SECONDS = fit.CHECKPOINT_SECONDS = fit.POINT_SECONDS = 0
+fit.CHUNK_SECONDS = fit.POINT_SECONDS = 0
+fit.CHECKPOINT_SECONDS = 0, 0
 fit.fit(rundir.RunDir(Path(sys.argv[1])), True, lambda line: print(line, flush=True), small.dataset())
 """
 
@@ -174,10 +175,12 @@ def test_checkpoints_that_take_long_are_rare(tmp_path: Path, monkeypatch: pytest
         rundir.write_arrays(path, arrays)
 
     monkeypatch.setattr(fit, "write_arrays", write)
-    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", (0, 120))
     monkeypatch.setattr(fit, "CHUNK_SECONDS", 0)
     assert checkpoints("often", 1e6) == 36 + 3, "after every step and every epoch"
     assert checkpoints("rare", 0.01) <= 5, "after the epochs, and the first step"
+    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", (0, 0))
+    assert checkpoints("bounded", 0.01) == 36 + 3, "never rarer than the upper bound"
 
 
 def test_a_stop_does_not_wait_for_a_long_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,11 +177,13 @@ def test_a_run_is_calibrated_by_a_click(models):
     assert "Not calibrated" not in "".join(element.value for element in at.markdown)
 
 
-def test_a_model_too_large_to_ship_is_offered_with_its_figures(models, monkeypatch, tmp_path):
+def test_a_model_that_ships_without_weights_is_offered_with_its_figures(models, monkeypatch, tmp_path):
     monkeypatch.setattr(launcher, "spawn", lambda: None)
     place = tmp_path / "models" / "birds-large" / "seed-0"
     place.mkdir(parents=True)
-    (place / "spec.json").write_text(catalogue.variant("basenet").spec.replace({"data.name": "drawn"}).to_json())
+    (place / "spec.json").write_text(
+        catalogue.variant("basenet").spec.replace({"data.name": "drawn", "fit.seed": 77}).to_json()
+    )
     (place / "card.json").write_text('{"data": {}, "figures": {"test": {"accuracy": 0.583}}, "wall_seconds": 1500}')
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
     at = show()

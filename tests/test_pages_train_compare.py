@@ -420,7 +420,7 @@ def without_weights(places: Path, name: str, spec: RunSpec) -> None:
 def test_what_ships_without_weights_can_be_compared_and_is_trained_again_by_a_click(places: Path) -> None:
     without_weights(places, "basenet-large", DRAWN)
     at = show("compare", runs="basenet-large")
-    assert at.multiselect[0].value == ["basenet-large"] and "too large to ship" in said(at)
+    assert at.multiselect[0].value == ["basenet-large"] and "not the weights" in said(at)
     again = button(at, "Train basenet-large again")
     assert "45.0 % of test pictures right · took 4.0 s" in again.label
     again.click()
@@ -432,6 +432,27 @@ def test_what_ships_without_weights_can_be_compared_and_is_trained_again_by_a_cl
     (place / "spec.json").write_text(DRAWN.to_json())
     (place / "weights.npz").write_bytes(b"")
     assert not [b for b in show("compare", runs="basenet-large").button if "again" in b.label], "now its weights ship"
+
+
+def test_what_was_trained_again_is_offered_no_more(places: Path) -> None:
+    without_weights(places, "basenet-large", DRAWN)
+    finished(DRAWN)
+    assert not [b for b in show("compare", runs="basenet-large").button if "again" in b.label]
+
+
+def test_a_run_counts_before_what_ships_under_its_name(places: Path) -> None:
+    without_weights(places, "basenet-large", DRAWN)
+    made = finished(DRAWN.replace({"network.pooling": "average"}))
+    made.path.rename(made.path.with_name("basenet-large"))
+    assert "not the weights" not in said(show("compare", runs="basenet-large"))
+
+
+def test_a_taught_network_is_called_so_and_not_offered_as_a_design(places: Path) -> None:
+    spec = DRAWN.replace({"fit.teacher": "plumage-long"})
+    assert controls.title(spec) == "basenet (Teacher: plumage-long)"
+    at = show("train", run=finished(spec).id)
+    assert not [b for b in at.button if "design again" in b.label]
+    assert [b for b in show("train", run=finished(DRAWN).id).button if "design again" in b.label]
 
 
 def test_what_cannot_be_trained_again_is_a_sentence(places: Path) -> None:

@@ -30,20 +30,18 @@ def test_its_answers_to_the_same_mixed_pictures_are_most_of_the_loss(model: RunD
     assert all(map(np.array_equal, (x, targets), alone.inputs(np.arange(10), 3)))
     pixels = x * taught.std + taught.mean
     assert tf.reduce_min(pixels) >= -0.01 and tf.reduce_max(pixels) > 100, "the teacher gets pixels"
-    answers = tf.nn.softmax(predict.load(model).answer(pixels))
+    answers = tf.nn.softmax(predict.load(model).answer(pixels, "float32"))
     logits = tf.constant(np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32))
     cross_entropy = -tf.reduce_mean(tf.reduce_sum(answers * tf.nn.log_softmax(logits), 1))
     expected = teacher.SHARE * cross_entropy + (1 - teacher.SHARE) * alone._loss(x, targets, logits)
     assert float(taught._loss(x, targets, logits)) == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_it_answers_as_it_classifies(model: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.05)])
+def test_it_answers_as_it_classifies(model: RunDir, precision: str, tolerance: float) -> None:
     classifier, pictures = predict.load(model), small.pictures(20, 5)[0]
-    rough = classifier.answer(tf.constant(pictures, tf.float32)).numpy()  # in bfloat16 where the processor computes it
-    np.testing.assert_allclose(rough, classifier.logits(pictures), atol=0.05, rtol=0.05)
-    monkeypatch.setattr("training.engine.computes_bfloat16", lambda: False)
-    exact = classifier.answer(tf.constant(pictures, tf.float32)).numpy()
-    np.testing.assert_allclose(exact, classifier.logits(pictures), atol=1e-4, rtol=1e-4)
+    answer = classifier.answer(tf.constant(pictures, tf.float32), precision).numpy()
+    np.testing.assert_allclose(answer, classifier.logits(pictures), atol=tolerance, rtol=tolerance)
 
 
 def test_the_card_names_it_and_a_checkpoint_knows_it(model: RunDir, tmp_path: Path) -> None:
@@ -63,14 +61,15 @@ def test_the_card_names_it_and_a_checkpoint_knows_it(model: RunDir, tmp_path: Pa
 
 def test_one_of_other_pictures_or_none_is_a_sentence(model: RunDir) -> None:
     for changes, sentence in (
-        ({"fit__teacher": "nobody"}, "There is no run and no shipped model 'nobody'"),
-        ({"data__name": "cifar10"}, "fitted to cifar10 with .*; teacher was fitted to drawn"),
+        ({"fit__teacher": "nobody"}, r"fit\.teacher = nobody is not possible: There is no run and no shipped model"),
+        ({"data__name": "cifar10"}, "fitted to cifar10 with .*; teacher is .* fitted to drawn"),
         ({"data__validation": "ordered"}, "with validation ordered; .* validation stratified"),
+        ({"network__input_shape": [16, 16, 3]}, "a network for 16-pixel .*; teacher is a network for 8-pixel"),
     ):
         with pytest.raises(RunError, match=sentence):
             teacher.of(small.spec(**{"fit__teacher": model.id} | changes))
-    model.file("card.json").unlink()
-    with pytest.raises(RunError, match="has not finished"):
+    model.file("weights.npz").unlink()
+    with pytest.raises(RunError, match="The weights of teacher are not here"):
         teacher.of(small.spec(fit__teacher=model.id))
     with pytest.raises(SpecError, match=r"fit\.teacher"):
         small.spec(fit__teacher="../x")

@@ -54,7 +54,12 @@ def check_data(spec: RunSpec) -> None:
         raise SpecError(f"The pictures of {info.name} are {shapes[0]} and the network takes {shapes[1]}; "
                         "choose other pictures, or set network.input_shape.")  # fmt: skip
     if spec.data.backbone:
-        map_shape = backbones.of(spec.data).map_shape
+        try:
+            backbone = backbones.of(spec.data)
+            backbone.check()
+        except backbones.WeightsError as error:
+            raise data.DataError(str(error)) from None
+        map_shape = backbone.map_shape
         if spec.network.input_shape not in (map_shape, map_shape[-1:]):
             raise SpecError(f"network.input_shape = {list(spec.network.input_shape)} is not possible: {spec.data.backbone} "
                             f"gives {list(map_shape[-1:])} pooled, or {list(map_shape)}, of pictures of "

@@ -44,7 +44,6 @@ class Engine:
         import tensorflow as tf
 
         self.spec, fit = spec, spec.fit
-        self._teacher = Teacher(spec) if fit.teacher else None  # first of all: one that is not there is told at once
         images = np.asarray(dataset.images)
         self._pictures = images.dtype == np.uint8 and images.ndim == 4
         if images.shape[1:] != tuple(spec.network.input_shape):
@@ -63,6 +62,7 @@ class Engine:
         elif spec.data.normalization == "featurewise":
             self.mean, self.std = moments(images)
         self.precision, self.device = number_format(fit.precision)
+        self._teacher = Teacher(spec, self.precision) if fit.teacher else None
         self._layers = expand(spec.network)
         self.model = networks.build(spec.network, fit.seed)
         self._variables = networks.variables(self.model)

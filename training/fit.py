@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 CHUNK_SECONDS = 0.4  # of training between two looks at the stop request
 POINT_SECONDS = 1.0  # between two in-epoch points of the history
-CHECKPOINT_SECONDS = 20.0
-CHECKPOINT_SHARE = 0.05  # of the time at most, for checkpoints of large networks
+CHECKPOINT_SECONDS = 20.0, 120.0  # between two within an epoch: at least, and at most where one takes long
+CHECKPOINT_SHARE = 0.05  # of the time, between these bounds
 BEAT_SECONDS = 1.0
 LARGEST_LOSS = 1e6  # nats; guessing costs ln(classes), about 3
 GRACE_SECONDS = 1.4  # after which a stop does not wait for the step in progress
@@ -187,7 +187,7 @@ class _Fit:
             self.restore()
         run.truncate_history(self.global_step(), self.progress["validated"])
         self.clock = time.monotonic()
-        self.next_checkpoint = self.clock + CHECKPOINT_SECONDS
+        self.next_checkpoint = self.clock + CHECKPOINT_SECONDS[0]
         while not (self.done() and self.progress["validated"] == self.global_step()):
             self.epoch()
         self.finish()
@@ -320,8 +320,8 @@ class _Fit:
         start = time.monotonic()
         note = np.frombuffer(json.dumps(self.progress).encode(), np.uint8)
         write_arrays(self.run_dir.file("checkpoint.npz"), self.engine.state() | {"progress": note})
-        end = time.monotonic()
-        self.next_checkpoint = end + max(CHECKPOINT_SECONDS, (end - start) / CHECKPOINT_SHARE)
+        end, (least, most) = time.monotonic(), CHECKPOINT_SECONDS
+        self.next_checkpoint = end + min(max(least, (end - start) / CHECKPOINT_SHARE), most)
 
     def restore(self) -> None:
         """Weights, momenta and progress from the checkpoint; raises `RunError` where it is broken."""

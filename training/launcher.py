@@ -26,7 +26,6 @@ from training.rundir import ACTIVE, RunDir, RunError
 from training.spec import RunSpec
 
 STOP_SECONDS = 1.8  # a run that has not stopped itself by then is killed; its checkpoint stands
-TWIN_SECONDS = 2.0  # the same spec submitted again within this time is a second click
 
 _started: list[subprocess.Popen[bytes]] = []  # so that those that have ended are not left as zombies
 
@@ -69,13 +68,15 @@ def queue() -> list[RunDir]:
 
 
 def submit(spec: RunSpec) -> RunDir:
-    """A new run of `spec`, started at once or queued; a second click gives the first one's run.  Raises `RunError`."""
+    """A new run of `spec`, started at once or queued; the same one where it is waiting or running already.
+
+    Raises `RunError`.
+    """
     with lock("launcher"):
         for run in rundir.runs():
-            status = run.status()
-            recent = time.time() - status.get("created", 0) < TWIN_SECONDS
-            if recent and status["state"] in ACTIVE and run.spec() == spec:
-                return run
+            with suppress(RunError):  # a broken one is none
+                if run.status()["state"] in ACTIVE and run.spec() == spec:
+                    return run
         run = rundir.create(spec, queued=True)
     _wake()
     return run

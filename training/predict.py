@@ -94,8 +94,11 @@ class Classifier(ABC):
         self.unlike = self._measures(report.get("unlike") or {})
 
     @abstractmethod
-    def answer(self, pixels: Any) -> Any:
-        """Logits of float32 pixels (n, size, size, 3), 0 to 255, both tensors, also inside a graph: what a teacher says."""
+    def answer(self, pixels: Any, precision: str) -> Any:
+        """What a teacher says: logits of float32 pixels (n, size, size, 3), 0 to 255, both tensors, also inside a graph.
+
+        Layers compute in `precision`, "float32" or "bfloat16".
+        """
 
     @abstractmethod
     def logits(self, pixels: np.ndarray) -> np.ndarray:
@@ -150,11 +153,10 @@ class Network(Classifier):
         self._logits = keras.Model(model.input, logits)
         self._features = keras.Model(model.input, [activation.output, logits]) if activation else None
 
-    def answer(self, pixels: Any) -> Any:
+    def answer(self, pixels: Any, precision: str) -> Any:
         from training import model as networks
-        from training.engine import number_format
 
-        weights = networks.cast(self._variables, number_format("auto")[0])
+        weights = networks.cast(self._variables, precision)
         return networks.forward(self._layers, weights, (pixels - self.mean) / self.std)[0]
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
@@ -182,6 +184,9 @@ class Network(Classifier):
 
 def load(run: RunDir) -> Classifier:
     """The model of a finished run or a shipped model; raises `RunError`."""
+    from training import weights
+
+    weights.present(run)
     if run.spec().data.backbone is None:
         return Network(run)
     from training.birds.predict import BirdNetwork

@@ -294,12 +294,13 @@ def models() -> list[RunDir]:
     return [RunDir(path.parent) for path in sorted(models_dir().glob("[!.]*/card.json"))]
 
 
-def records() -> list[RunDir]:
-    """What ships as card and curves alone, the weights being too large: one training a name, its lowest seed's."""
+def without_weights() -> list[RunDir]:
+    """What ships as card and curves alone: one training a name, its lowest seed's, where no seed's weights ship."""
     first: dict[str, RunDir] = {}
-    for card in sorted(models_dir().glob("[!.]*/seed-*/card.json")):
+    cards = models_dir().glob("[!.]*/seed-*/card.json")
+    for card in sorted(cards, key=lambda card: (card.parent.parent.name, len(card.parent.name), card.parent.name)):
         folder = card.parent.parent
-        if not (folder / card.name).is_file():  # else the weights of one of its seeds ship
+        if not (folder / card.name).is_file():
             first.setdefault(folder.name, RunDir(card.parent, folder.name))
     return list(first.values())
 
@@ -310,8 +311,8 @@ def find(name: str) -> RunDir:
         for place in (runs_dir() / name, models_dir() / name):
             if (place / "spec.json").is_file():
                 return RunDir(place)
-        if record := next((record for record in records() if record.id == name), None):
-            return record
+        if found := next((run for run in without_weights() if run.id == name), None):
+            return found
     if (Path(name) / "spec.json").is_file():
         return RunDir(Path(name).resolve())
     raise RunError(f"There is no run and no shipped model {name!r}; `python -m training runs` lists the runs.")

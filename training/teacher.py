@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training import weights
 from training.rundir import RunDir, RunError, find
 
 if TYPE_CHECKING:
@@ -21,38 +22,44 @@ SHARE = 0.7  # of the loss, what the teacher's answer has; the label has the res
 
 
 def of(spec: RunSpec) -> RunDir:
-    """The model that the spec names; raises `RunError` where there is none that has finished, or one of another task."""
-    run = find(spec.fit.teacher or "")
-    theirs = run.spec()
-    if run.card() is None or not run.file("weights.npz").is_file():
-        raise RunError(f"fit.teacher = {run.id} has not finished or has no weights here; finish it first.")
-    own, its = ((s.data.name, s.data.validation, bool(s.data.backbone)) for s in (spec, theirs))
+    """The model that the spec names; raises `RunError` where there is none with weights, or one of another task."""
+    try:
+        run = find(spec.fit.teacher or "")
+        theirs = run.spec()
+        weights.present(run)
+    except RunError as error:
+        raise RunError(f"fit.teacher = {spec.fit.teacher} is not possible: {error}") from None
+    own, its = (_task(one) for one in (spec, theirs))
     if own != its:
-        kind = "a head on a backbone" if spec.data.backbone else "a network without a backbone"
-        raise RunError(
-            f"fit.teacher = {run.id} is not possible: a teacher is {kind}, fitted to {own[0]} with validation "
-            f"{own[1]}; {run.id} was fitted to {its[0]}, validation {its[1]}."
-        )
+        raise RunError(f"fit.teacher = {run.id} is not possible: a teacher is {own}; {run.id} is {its}.")
     return run
 
 
-class Teacher:
-    """The model that the spec names, loaded; raises `RunError` as `of`."""
+def _task(spec: RunSpec) -> str:
+    """What student and teacher must have in common, in words."""
+    kind = (
+        "a head on a backbone" if spec.data.backbone else f"a network for {spec.network.input_shape[0]}-pixel pictures"
+    )
+    return f"{kind}, fitted to {spec.data.name} with validation {spec.data.validation}"
 
-    def __init__(self, spec: RunSpec):
+
+class Teacher:
+    """The model that the spec names, loaded; it answers in `precision`.  Raises `RunError` as `of`."""
+
+    def __init__(self, spec: RunSpec, precision: str):
         from training import predict
 
         run = of(spec)
         self.name = spec.fit.teacher
         with run.file("weights.npz").open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        self._answer = predict.load(run).answer
+        self._model, self._precision = predict.load(run), precision
 
     def loss(self, pixels: Any, logits: Any, own: Any) -> Any:
         """The loss of a student's `logits` for float32 `pixels`, 0 to 255; `own` is the one from the labels."""
         import tensorflow as tf
 
-        answers = tf.stop_gradient(tf.nn.softmax(self._answer(pixels)))
+        answers = tf.stop_gradient(tf.nn.softmax(self._model.answer(pixels, self._precision)))
         taught = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(answers, logits))
         return (1 - SHARE) * own + SHARE * taught
 

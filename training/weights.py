@@ -71,18 +71,22 @@ def into(model: keras.Model, weights: Weights) -> None:
         variable.assign(value)
 
 
+def present(run: RunDir) -> None:
+    """Raise `RunError` where a run has no weights: it has not finished, they do not ship, or they were deleted."""
+    if run.file("weights.npz").is_file():
+        return
+    state = run.status()["state"]
+    if state != "finished":
+        raise RunError(f"{run.id} has no weights yet: it is {state}; let it finish first.")
+    raise RunError(f"The weights of {run.id} are not here, only its card and curves; train it again with: "
+                   f"python -m training fit {run.file('spec.json')}")  # fmt: skip
+
+
 def load_model(run: RunDir) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     """The trained network of a finished run or shipped model, with its input's mean and std; raises `RunError`."""
     from training import model as networks
 
-    if not run.file("weights.npz").is_file():
-        state = run.status()["state"]
-        if state == "finished":
-            raise RunError(
-                f"{run.id} ships its card and curves but not its weights; train it again with: python -m training fit "
-                f"{run.file('spec.json')}"
-            )
-        raise RunError(f"{run.id} has no weights yet: it is {state}; let it finish first.")
+    present(run)
     weights, mean, std = load(run.file("weights.npz"))
     model = networks.build(run.spec().network)
     into(model, weights)

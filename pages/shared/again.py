@@ -1,4 +1,4 @@
-"""Trainings that ship as card and curves, their weights being too large: said, and trained again by a click."""
+"""Trainings that ship as card and curves, without weights: said, and trained again by a click."""
 
 from __future__ import annotations
 
@@ -6,30 +6,38 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.shared import controls, present, text
-from training import commands
+from pages.shared import controls, present, runs, text
+from training import commands, rundir
 from training.data import DataError
 from training.rundir import RunDir, RunError
 from training.spec import SpecError
 
 
+def missing(records: Sequence[RunDir]) -> list[RunDir]:
+    """Those of the trainings that were not trained again here."""
+    done = [spec for run, spec in runs.readable(rundir.runs()) if run.status()["state"] == "finished"]
+    return [record for record, spec in runs.readable(records) if spec not in done]
+
+
 def offer(records: Sequence[RunDir]) -> None:
-    """A line for each of the trainings, and a button that puts it into the queue."""
+    """A button for each of the trainings; it puts it into the queue."""
     if not records or present.is_on():
         return
-    st.caption("The weights of these are too large to ship; a training makes them again.")
+    st.caption("Of these, card and curves ship, not the weights; a training makes them again.")
     for record in records:
         if st.button(_told(record), key=f"again-{record.id}", type="tertiary", icon=":material/replay:"):
             _begin(record)
 
 
 def _told(record: RunDir) -> str:
-    """ "Train birds-conv-efficientnet-lite0 again · 58.3 % of test pictures right · took 26 min"."""
-    card = record.card() or {}
+    """ "Train birds-finetune-fc-resnet50v2 again · 45.3 % of test pictures right · took 1.5 h"."""
+    card, spec = record.card() or {}, record.spec()
     test, seconds = (card.get("figures") or {}).get("test"), card.get("wall_seconds")
     parts = [f"Train {record.id} again"]
     parts += [f"{text.percent(test['accuracy'])} of test pictures right"] if test else []
-    return " · ".join([*parts, *([f"took {text.duration(seconds)}"] if seconds else [])])
+    if seconds and not (spec.data.backbone and spec.fit.fine_tune == "off"):  # its features are not in that time
+        parts.append(f"took {text.duration(seconds)}")
+    return " · ".join(parts)
 
 
 def _begin(record: RunDir) -> None:

@@ -60,7 +60,9 @@ def go(page: str, query: Mapping[str, str] | None = None) -> None:
 def changes(spec: RunSpec) -> list[str]:
     """What differs from the catalogue entry the design started from: ["Pooling: average", ...]."""
     base = base_of(spec).spec
-    changed = (toggle.path for toggle in toggles.TOGGLES if toggle.read(spec) != toggle.read(base))
+    changed = [toggle.path for toggle in toggles.TOGGLES if toggle.read(spec) != toggle.read(base)]
+    if spec.fit.teacher != base.fit.teacher:  # not a switch, and too much of a change to pass over
+        changed.append("fit.teacher")
     return [f"{label}: {value}" for label, value in runs.settings(spec, changed).items()]
 
 

@@ -92,9 +92,9 @@ def facts(choice: Choice) -> str:
 
 def offer_more(choices: list[Choice]) -> None:
     """What could answer here after a training."""
-    if records := rundir.records():
-        with st.expander("Trained already, but too large to ship", icon=":material/inventory_2:"):
-            again.offer(records)
+    if stored := again.missing(rundir.without_weights()):
+        with st.expander("Trained already, but shipped without weights", icon=":material/inventory_2:"):
+            again.offer(stored)
     _offer_resnet50(choices)
 
 

@@ -129,9 +129,10 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
         if state == "finished":
             controls.link("classify", "Classify with it", {"run": run.id}, icon=":material/image_search:")
-        if st.button("Train this design again", type="tertiary", icon=":material/replay:"):
-            _visit(toggles.to_query(spec))
-        controls.link("design", "Change the design", toggles.to_query(spec), icon=":material/architecture:")
+        if not (spec.data.backbone or spec.fit.teacher):  # neither is in the address of a design
+            if st.button("Train this design again", type="tertiary", icon=":material/replay:"):
+                _visit(toggles.to_query(spec))
+            controls.link("design", "Change the design", toggles.to_query(spec), icon=":material/architecture:")
         with st.popover("Delete", icon=":material/delete:"):
             st.markdown("The run, its curves and its weights are deleted for good.")
             if st.button("Delete for good", type="primary"):

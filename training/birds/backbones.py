@@ -87,6 +87,11 @@ class Backbone:
             raise WeightsError(_broken(path, self.title, error)) from None
         return self._cut(model)
 
+    def check(self) -> None:
+        """Raise `WeightsError` where the weights are missing and are not downloaded when they are needed."""
+        if self.name != RESNET50.name:
+            self.source()
+
     def deployed(self) -> Path:
         """The compact file that ships, where there is one, else the source."""
         path = shipped(self.name)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import catalogue
+from training import catalogue, teacher
 from training import model as networks
 from training.augment import augment
 from training.birds import folded, heads
@@ -42,6 +42,8 @@ class FineTune(Engine):
     def __init__(self, spec: RunSpec, pictures: Dataset):
         import tensorflow as tf
 
+        if spec.fit.teacher:  # one that is not there is told before features are computed
+            teacher.of(spec)
         self._careful = spec.fit.fine_tune == "head first"
         if self._careful:
             features = heads.dataset(spec)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,16 @@ class Extractor:
     """A backbone with its weights: uint8 pictures to float32 maps.  `key` names the weights."""
 
     def __init__(self, backbone: backbones.Backbone, model: Any, key: str):
-        self._backbone, self._key = backbone, key
-        forward = folded.forward(model)
-        self.network = lambda pixels: forward(backbone.preprocess(heads.enlarged(pixels, backbone.size)))
+        self._backbone, self._model, self._key = backbone, model, key
         self._graphs: dict[int, Any] = {}  # one for each size of pictures, for any number of them: traced once
         self._kept: OrderedDict[bytes, np.ndarray] = OrderedDict()
+
+    def network(self, pixels: Any, precision: str = "float32") -> Any:
+        """float32 maps of float32 pixels, both tensors; the convolutions compute in `precision`."""
+        import tensorflow as tf
+
+        maps = folded.forward(self._model, precision)
+        return tf.cast(maps(self._backbone.preprocess(heads.enlarged(pixels, self._backbone.size))), tf.float32)
 
     def _forward(self, pixels: np.ndarray) -> Any:
         import tensorflow as tf
@@ -66,11 +72,16 @@ class Extractor:
         return features.extract(make=lambda: network, progress=progress, **self.store(pictures, pooled))
 
 
-@lru_cache(maxsize=3)
-def _frozen(name: str, size: int, stage: str) -> Extractor:
-    backbone = backbones.get(name, size, stage)
+def _shared(backbone: backbones.Backbone) -> Extractor:
+    """A backbone with the weights that it ships with, held once for all heads on it."""
     file = backbone.deployed()
-    return Extractor(backbone, backbone.load(file), backbone.key(file))
+    return _held(backbone.name, backbone.size, backbone.stage, file, backbone.key(file))
+
+
+@lru_cache(maxsize=3)
+def _held(name: str, size: int, stage: str, file: Path, key: str) -> Extractor:
+    backbone = backbones.get(name, size, stage)
+    return Extractor(backbone, backbone.load(file), key)
 
 
 class BirdNetwork(predict.Classifier):
@@ -98,9 +109,8 @@ class BirdNetwork(predict.Classifier):
 
         return self._head_logits(tf.reduce_mean(maps, (1, 2)) if self._pooled else maps)
 
-    def answer(self, pixels: Any) -> Any:
-        """Logits of float32 pixels (n, size, size, 3), 0 to 255, both tensors, also inside a graph."""
-        return self._logits(self._extractor.network(pixels))
+    def answer(self, pixels: Any, precision: str) -> Any:
+        return self._logits(self._extractor.network(pixels, precision))
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, classes) for uint8 (n, size, size, 3)."""
@@ -149,10 +159,11 @@ def extractor(run: RunDir) -> Extractor:
     spec = run.spec()
     try:
         if spec.fit.fine_tune == "off":
-            return _frozen(spec.data.backbone or "", spec.data.backbone_size, spec.data.backbone_stage)
+            return _shared(backbones.of(spec.data))
         file = run.file("weights.npz")
         if file == backbones.tuned_file():  # it serves as a backbone too: held once, asked once
-            return _frozen(backbones.RESNET50V2_TUNED.name, spec.data.backbone_size, spec.data.backbone_stage)
+            tuned = backbones.RESNET50V2_TUNED.name
+            return _shared(backbones.get(tuned, spec.data.backbone_size, spec.data.backbone_stage))
         key = f"{spec.data.backbone}-{backbones.sha256(file)[:12]}"
         return Extractor(*_backbone(run), key)
     except backbones.WeightsError as error:

@@ -91,9 +91,12 @@ def _backbone(card: dict[str, Any]) -> Backbone:
 
 
 def _seen(card: dict[str, Any], entry: Variant) -> str:
-    """The backbone in words, and how it differs from the entry's own: another size, an earlier stage, only the mean."""
+    """The backbone in words, and what else is not the entry's own: picture size, stage, only the mean, a teacher."""
+    taught = f"taught by {card['teacher']['name']}" if card.get("teacher") else ""
     pooled = len(card["spec"]["network"]["input_shape"]) < len(entry.spec.network.input_shape)
-    return ", ".join(filter(None, [card["backbone"]["title"], _backbone(card).view, "pooled" if pooled else ""]))
+    return ", ".join(
+        filter(None, [card["backbone"]["title"], _backbone(card).view, "pooled" if pooled else "", taught])
+    )
 
 
 def _accuracies(seeds: list[dict[str, Any]]) -> list[float]:
@@ -101,7 +104,7 @@ def _accuracies(seeds: list[dict[str, Any]]) -> list[float]:
 
 
 def fine_tuning(table: list[HeadRow]) -> str:
-    """Test accuracy of the frozen head, the report's two fine-tunings and the repaired one, by backbone; Markdown."""
+    """Test accuracy of the frozen head, the report's two fine-tunings and the repaired ones, by backbone; Markdown."""
     entries = [entry for entry in catalogue.heads() if entry.name == FROZEN or entry.spec.fit.fine_tune != "off"]
     ours: dict[str, dict[str, str]] = {}
     for row in table:
