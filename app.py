@@ -27,4 +27,5 @@ page = st.navigation(
 )
 present.begin()
 page.run()
+present.finish()
 warm.start()

@@ -22,6 +22,7 @@ from training.explain import METHODS
 from training.pictures import Crop, resize, square
 from training.predict import Choice
 
+NAMED = 30  # classes, up to which a model's are listed
 SMALL = 64  # pictures up to this size are shown as they are, larger ones under a frame
 
 
@@ -58,6 +59,8 @@ def about(chosen: list[Choice]) -> None:
         for choice in chosen:
             st.markdown(f"**{models.title(choice)}** · {models.facts(choice)} · {choice.origin}.")
             st.markdown(trust(choice))
+            if len(choice.class_names) <= NAMED:
+                st.markdown(f"It knows only these: {', '.join(choice.class_names)}.")
             if choice.calibration is None and not choice.shipped:
                 jobs.offer("Calibrate it now", "calibrate", choice.id, icon=":material/tune:",
                            help="Fits one number, and thresholds, on its validation pictures")  # fmt: skip
@@ -130,6 +133,16 @@ def _source(item: Item, side: int) -> Crop:
     return crop
 
 
+def strangers(items: list[Item], chosen: list[Choice]) -> None:
+    """Say it where samples are shown that no chosen model has learned."""
+    for name in dict.fromkeys(item.data for item in items if item.data):
+        if all(choice.data != name for choice in chosen):
+            st.info(f"None of the chosen models was trained on {data.info(name).title}: their answers to these are guesses.",
+                    icon=":material/help:")  # fmt: skip
+            controls.link("train", "Train one for a minute", {"from": "basenet-norm-aug", "data": name},
+                          icon=":material/play_circle:")  # fmt: skip
+
+
 def no_model(choices_empty: bool) -> None:
     """What to do where nothing can answer."""
     if not choices_empty:
@@ -178,6 +191,8 @@ def page() -> None:
             about(chosen)
             models.offer_more(choices)
         return
+    if chosen:
+        strangers(items, chosen)
     crops, slots = layout(items, chosen)
     if not chosen:
         return
@@ -191,7 +206,7 @@ def page() -> None:
             st.download_button("Download the answers (CSV)", table(rows), "plumage-answers.csv", "text/csv",
                                icon=":material/download:", on_click="ignore")  # fmt: skip
         for choice in panels.lacking(chosen):
-            jobs.offer(f"Find the nearest training pictures on {models.backbone(choice)}", "features", choice.id,
+            jobs.offer(f"Find the nearest training pictures: {choice.data_title}, on {models.backbone(choice)}", "features", choice.id,
                        icon=":material/search:", help="Computes their features once; takes minutes")  # fmt: skip
         about(chosen)
         models.offer_more(choices)

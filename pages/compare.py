@@ -7,15 +7,16 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import chain, combinations, islice
+from itertools import chain, combinations
 from math import sqrt
 from typing import Any
 
 import streamlit as st
 
 from pages.shared import again, controls, curves, present, runs, stories, text
-from training import data, rundir, toggles
+from training import data, results, rundir, toggles
 from training.paths import models_dir
+from training.results import Row
 from training.rundir import RunDir
 from training.spec import RunSpec
 
@@ -25,13 +26,15 @@ _KEY = "compare-runs"
 _FIGURES = (  # key of `runs.summary`, its words, how it is written
     ("data", "Pictures", str),
     ("epochs", "Epochs trained", "{:.3g}".format),
-    ("best_epoch", "Best epoch (lowest validation loss)", "{:.3g}".format),
+    ("best_epoch", "Epoch of the lowest validation loss", "{:.3g}".format),
+    ("kept_epoch", "Epoch whose weights are kept", "{:.3g}".format),
     ("validation_accuracy", "Validation accuracy there", text.percent),
     ("validation_loss", "Validation loss there", "{:.4f}".format),
     ("training_accuracy", "Training accuracy there", text.percent),
     ("gap", "Overfitting gap: training − validation", lambda gap: f"{text.signed(100 * gap)} points"),
     ("test_accuracy", "Test accuracy", text.percent),
     ("test_loss", "Test loss", "{:.4f}".format),
+    ("over_seeds", "Test accuracy over all stored seeds", str),
     ("report_accuracy", "The report's test accuracy", text.percent),
     ("parameters", "Parameters", text.count),
     ("operations", "Multiply-adds a picture", text.count),
@@ -57,10 +60,17 @@ def main() -> None:
         return
     suggest_parent(chosen, specs)
     again.offer(again.missing([there[key] for key in chosen if _weightless(there[key])]))
-    names = runs.names({key: specs[key] for key in chosen})
+    names = runs.names({key: specs[key] for key in chosen if not _shipped(there[key])})
+    names |= {key: key for key in chosen if _shipped(there[key])}
+    names = {key: names[key] for key in chosen}
     histories = {key: there[key].history() for key in chosen}
     show_curves({names[key]: histories[key] for key in chosen})
-    summaries = {names[key]: runs.summary(specs[key], histories[key], there[key].card()) for key in chosen}
+    stored = {row.name: row for row in results.rows()}
+    summaries = {
+        names[key]: runs.summary(specs[key], histories[key], there[key].card())
+        | {"over_seeds": _over_seeds(stored.get(key)) if _shipped(there[key]) else None}
+        for key in chosen
+    }
     show_differences([specs[key] for key in chosen], list(names.values()))
     show_figures(summaries)
     show_effects({names[key]: specs[key] for key in chosen}, summaries)
@@ -93,10 +103,13 @@ def options(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> dict[s
 
 
 def _first_choice(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
-    """The two newest runs that have begun, filled up with the two shipped models that one change sets furthest apart."""
-    begun = (key for key, run in there.items() if not _shipped(run) and run.history())
+    """The newest run that has begun and the one before it on the same pictures; without any, the two shipped models
+    that one change sets furthest apart."""
+    begun = [key for key, run in there.items() if not _shipped(run) and run.history()]
+    if begun:
+        return [key for key in begun if specs[key].data.name == specs[begun[0]].data.name][:2]
     shipped = {key: run for key, run in there.items() if _shipped(run)}
-    return list(dict.fromkeys(chain(islice(begun, 2), _telling_pair(shipped, specs), shipped)))[:2]
+    return list(dict.fromkeys(chain(_telling_pair(shipped, specs), shipped)))[:2]
 
 
 def _telling_pair(shipped: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
@@ -162,7 +175,7 @@ def _weightless(run: RunDir) -> bool:
 def _option(run: RunDir, spec: RunSpec) -> str:
     """ "basenet · shipped · cifar100-25" or "basenet (Pooling: average) · drawn · 24 Nov 14:03 · running"."""
     if _shipped(run):
-        return f"{spec.name} · {'card and curves' if _weightless(run) else 'shipped'} · {spec.data.name}"
+        return f"{run.id} · {'card and curves' if _weightless(run) else 'shipped'} · {spec.data.name}"
     status = run.status()
     when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
     state = "" if status["state"] == "finished" else f" · {status['state']}"
@@ -188,15 +201,30 @@ def show_differences(specs: Sequence[RunSpec], names: Sequence[str]) -> None:
         st.table({**table, **{name: [row[str(i)] for row in rows] for i, name in enumerate(names)}}, hide_index=True)
 
 
+def _over_seeds(row: Row | None) -> str | None:
+    """ "56.2 % ± 2.4, 3 seeds" where a catalogue's entry has several."""
+    if row is None or row.accuracy is None or row.accuracy.deviation is None:
+        return None
+    spread = 100 * row.accuracy.deviation
+    return f"{text.percent(row.accuracy.mean)} ± {spread:.1f}, {row.accuracy.n} seeds"
+
+
 def show_figures(summaries: Mapping[str, Mapping[str, Any]]) -> None:
     st.subheader("Figures")
     shown = [row for row in _FIGURES if any(summary[row[0]] is not None for summary in summaries.values())]
     table = {"": [words for _, words, _ in shown]}
     for name, summary in summaries.items():
-        table[name] = ["–" if summary[key] is None else write(summary[key]) for key, _, write in shown]
+        table[name] = [
+            "–" if summary[key] is None else write(summary[key]) + _head(summary, key) for key, _, write in shown
+        ]
     st.table(table, hide_index=True)
+    st.caption(f"{curves.TRAINING}: so the gap can be below 0.")
     if any(summary["test_accuracy"] is None for summary in summaries.values()):
         st.caption("Test figures stand here once they were taken, by the button on the run's own page.")
+
+
+def _head(summary: Mapping[str, Any], key: str) -> str:
+    return ", head alone" if summary["head_only"] and key in ("parameters", "operations") else ""
 
 
 def show_effects(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]]) -> None:

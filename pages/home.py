@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def next_clicks(ready: list[data.DataInfo], models: int) -> None:
     if models and _exists("classify"):
         ways.append(
             ("classify", "Classify a picture", ":material/image_search:", {},
-             f"Drop in your own or click a sample: {text.plural(models, 'trained model')} answer side by side.")
+             f"Drop in your own or click a sample: up to four of {text.plural(models, 'trained model')} answer side by side.")
         )  # fmt: skip
     elif _exists("compare"):
         ways.append(
@@ -65,7 +66,8 @@ def next_clicks(ready: list[data.DataInfo], models: int) -> None:
             st.markdown(told)
 
 
-def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: list[rundir.RunDir]) -> None:
+def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: list[rundir.RunDir],
+              seeds: Mapping[str, results.Figure]) -> None:  # fmt: skip
     """Data sets and models: what is here, and the command that gets the rest."""
     left, right = st.columns(2, gap="large")
     with left:
@@ -82,11 +84,11 @@ def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: lis
         st.subheader("Models")
         best, others = _by_pictures({model.id: model.card() or {} for model in models})
         for name, card in best.items():
-            st.markdown(_model(name, card))
+            st.markdown(_model(name, card, seeds))
         if others:
             with st.expander(text.plural(len(others), "further model")):
                 for name, card in others.items():
-                    st.markdown(_model(name, card))
+                    st.markdown(_model(name, card, seeds))
         if not models:
             st.markdown("No trained model is stored here yet: a training on the Train page makes one.")
         finished = sum(run.status().get("state") == "finished" for run in runs)
@@ -113,9 +115,13 @@ def _accuracy(card: dict[str, Any], part: str) -> float:
     return ((card.get("figures") or {}).get(part) or {}).get("accuracy", 0.0)
 
 
-def _model(name: str, card: dict[str, Any]) -> str:
+def _model(name: str, card: dict[str, Any], seeds: Mapping[str, results.Figure]) -> str:
     line, accuracy = f":material/check_circle: **{name}**", _accuracy(card, "test")
-    return f"{line} · test accuracy {text.percent(accuracy)} on {_title(card)}" if accuracy else line
+    if not accuracy:
+        return line
+    several = seeds.get(name)
+    over = f" ({text.percent(several.mean)} over {several.n} seeds)" if several and several.n > 1 else ""
+    return f"{line} · test accuracy {text.percent(accuracy)}{over} on {_title(card)}"
 
 
 def _exists(page: str) -> bool:
@@ -127,11 +133,10 @@ st.title("What does an architectural choice really do?")
 lead()
 infos, models = data.status(), rundir.models()
 next_clicks([info for info in infos if info.available], len(models))
-steps = [row for row in results.rows() if not catalogue.variant(row.name).aside]
+rows = results.rows()
+steps = [row for row in rows if not catalogue.variant(row.name).aside]
 st.markdown(ladder.draw(steps, large=present.is_on()), unsafe_allow_html=True)
-if present.is_on():
-    controls.link("home", "End the presentation", {"present": "0"}, ":material/close_fullscreen:")
-else:
+if not present.is_on():
     st.divider()
-    readiness(infos, models, rundir.runs())
+    readiness(infos, models, rundir.runs(), {row.name: row.accuracy for row in rows if row.accuracy})
     controls.link("home", "Present: large type, no small print", {"present": "1"}, ":material/slideshow:")

@@ -117,13 +117,13 @@ def effect(child: list[float], parent: list[float]) -> Effect | None:
 
 def rows(directory: Path | None = None) -> list[Row]:
     """Every entry of the catalogue, in its order, trained or not."""
-    accuracies = {
-        entry.name: [card["figures"]["test"]["accuracy"] for card in cards(entry.name, directory)]
-        for entry in catalogue.variants()
+    stored = {
+        entry.name: [card for card in cards(entry.name, directory) if _is_whole(card)] for entry in catalogue.variants()
     }
+    accuracies = {name: [card["figures"]["test"]["accuracy"] for card in found] for name, found in stored.items()}
     table = []
     for entry in catalogue.variants():
-        found = cards(entry.name, directory)
+        found = stored[entry.name]
         network = describe(entry.spec.network)
         tests = [card["figures"]["test"] for card in found]
         rests = [rest["accuracy"] for test in tests if (rest := test.get("without_near_duplicates"))]
@@ -150,6 +150,18 @@ def rows(directory: Path | None = None) -> list[Row]:
             )
         )
     return table
+
+
+def _is_whole(card: dict[str, Any]) -> bool:
+    """Whether a card holds all that a row is made of."""
+    try:
+        figures, data = card["figures"], card["data"]
+        numbers = (figures["test"]["loss"], figures["test"]["accuracy"], figures["epochs"], card["wall_seconds"],
+                   card["spec"]["fit"]["seed"])  # fmt: skip
+        words = data["title"], data["origin"], card["precision"]
+    except (KeyError, TypeError):
+        return False
+    return all(isinstance(n, int | float) for n in numbers) and all(isinstance(word, str) for word in words)
 
 
 def to_json(table: list[Row]) -> dict[str, Any]:

@@ -153,6 +153,11 @@ class Augmentation(Frozen):
         )
 
     @property
+    def changes(self) -> bool:
+        """Whether any operation changes a picture by itself, mixing apart."""
+        return self.moves or bool(self.cutout)
+
+    @property
     def mixes(self) -> bool:
         """Whether pictures are mixed, and their labels with them."""
         return bool(self.mixup or self.cutmix)

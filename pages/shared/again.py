@@ -25,6 +25,11 @@ def offer(records: Sequence[RunDir]) -> None:
         return
     st.caption("Of these, card and curves ship, not the weights; a training makes them again.")
     for record in records:
+        try:
+            commands.check_data(record.spec())
+        except (DataError, RunError, SpecError) as error:
+            st.caption(f"{record.id} cannot be trained here yet. {error}")
+            continue
         if st.button(_told(record), key=f"again-{record.id}", type="tertiary", icon=":material/replay:"):
             _begin(record)
 

@@ -67,7 +67,7 @@ def curve(history: Sequence[Row], measure: str, height: int = 300) -> dict[str, 
 
 
 def overlay(runs: Mapping[str, Sequence[Row]], measure: str, height: int = 340) -> dict[str, Any]:
-    """Validation curves of several runs over each other, {run's title: history}, training faint and dashed."""
+    """Validation curves of several runs over each other, {run's title: history}, training dashed."""
     names = list(runs)
     values = [
         {"epoch": row["epoch"], "value": row.get(field), "run": name, "part": part}
@@ -91,7 +91,7 @@ def overlay(runs: Mapping[str, Sequence[Row]], measure: str, height: int = 340) 
             "scale": {**scale, "range": [[5, 4], [1, 0]]},
             "legend": None,
         },
-        "opacity": {"field": "part", "type": "nominal", "scale": {**scale, "range": [0.45, 1]}, "legend": None},
+        "opacity": {"field": "part", "type": "nominal", "scale": {**scale, "range": [0.85, 1]}, "legend": None},
     }
     return _lines(values, measure, height, color, extra, points=False)
 

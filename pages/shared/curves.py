@@ -14,12 +14,12 @@ _CSS = """
 .legend span {display: inline-flex; align-items: center; gap: .45rem;}
 .legend i {width: 1.6rem; flex: none; border-top: .2rem solid currentColor;}
 """
-_TRAINING = "Measured while the weights still change, with dropout and augmentation on where the design has them"
+TRAINING = "Training figures are taken while the weights still change, with dropout and augmentation on where the design has them"
 
 
 def one(history: Sequence[runs.Row], height: int = 300) -> None:
     """A run's training and validation curves, live up to the last point within the unfinished epoch."""
-    _legend([("validation", f"solid {style.VALIDATION}", ""), ("training", f"dashed {style.TRAINING}", _TRAINING)])
+    _legend([("validation", f"solid {style.VALIDATION}", ""), ("training", f"dashed {style.TRAINING}", TRAINING)])
     rows = runs.up_to_now(history)
     _pair({measure: charts.curve(rows, measure, height) for measure in ("loss", "accuracy")}, "of this run")
 
@@ -28,7 +28,7 @@ def several(histories: Mapping[str, Sequence[runs.Row]], height: int = 340) -> N
     """The curves of runs over each other, {name: history}; a colour a run."""
     colours = [style.SERIES[i % len(style.SERIES)] for i in range(len(histories))]
     _legend([(name, f"solid {colour}", "") for name, colour in zip(histories, colours, strict=True)])
-    _legend([("validation", "solid", ""), ("training", "dashed", _TRAINING)])
+    _legend([("validation", "solid", ""), ("training", "dashed", TRAINING)])
     specs = {measure: charts.overlay(histories, measure, height) for measure in ("loss", "accuracy")}
     if any(len(runs.epochs(history)) < 3 for history in histories.values()):
         for spec in specs.values():

@@ -73,14 +73,14 @@ def _row(rows: Sequence[Row], scale: float) -> str:
             after = next((r.report_accuracy for r in rows[index + 1 :] if r.report_accuracy is not None), 0.0)
             below = after > row.report_accuracy + 0.12
             label = place + radius + 5 + 13 * scale if below else place - radius - 8
-            marks.append(_text(x, label, text.percent(row.report_accuracy), values, "600"))
+            marks.append(_text(x, label, text.percent(row.report_accuracy), values, "600", fill=REPORT))
         if row.accuracy is not None:
             place = y(row.accuracy.mean)
             marks.append(
                 f'<path d="M{x:.1f} {place - 7:.1f}l7 7l-7 7l-7 -7z" fill="{OURS}" stroke="Canvas" stroke-width="1"/>'
             )
             if row.report_accuracy is None:
-                marks.append(_text(x, place - 13, text.percent(row.accuracy.mean), values, "600"))
+                marks.append(_text(x, place - 13, text.percent(row.accuracy.mean), values, "600", fill=OURS))
         # Names in two rows, in turns: each has the room of two steps.
         first = HEIGHT - BOTTOM + 34 + 36 * names * (index % 2)
         room = (1.3 if row is rows[-1] else 1.95) * step  # right of the last there is none
@@ -110,11 +110,11 @@ def _list(rows: Sequence[Row]) -> str:
             parts.append(
                 f'<circle cx="{x(row.report_accuracy):.1f}" cy="{top + 29}" r="{0.7 * _radius(row):.1f}" fill="{REPORT}"/>'
             )
-            parts.append(_text(358, top + 33, text.percent(row.report_accuracy), 14, "600", "end"))
+            parts.append(_text(358, top + 33, text.percent(row.report_accuracy), 14, "600", "end", REPORT))
         if row.accuracy is not None:
             parts.append(f'<path d="M{x(row.accuracy.mean):.1f} {top + 23}l6 6l-6 6l-6 -6z" fill="{OURS}"/>')
             if row.report_accuracy is None:
-                parts.append(_text(358, top + 33, text.percent(row.accuracy.mean), 14, "600", "end"))
+                parts.append(_text(358, top + 33, text.percent(row.accuracy.mean), 14, "600", "end", OURS))
         parts.append("</g>")
     return f'<svg class="list" viewBox="0 0 360 {46 * len(rows)}" role="img" aria-label="Test accuracy of the variants">{"".join(parts)}</svg>'
 
@@ -128,5 +128,10 @@ def _tip(row: Row) -> str:
     return ", ".join([*parts, f"{row.macs:,} multiply-adds", f"{row.parameters:,} parameters"])
 
 
-def _text(x: float, y: float, words: str, size: float, weight: str, anchor: str = "middle") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}">{escape(words)}</text>'
+def _text(x: float, y: float, words: str, size: float, weight: str, anchor: str = "middle", fill: str = "") -> str:
+    """`fill`: the colour of the mark that a figure belongs to."""
+    colour = f' style="fill:{fill}"' if fill else ""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}"{colour}>'
+        f"{escape(words)}</text>"
+    )

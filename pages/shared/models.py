@@ -87,7 +87,7 @@ def facts(choice: Choice) -> str:
         else f"{text.percent(choice.validation_accuracy)} of validation pictures right"
         if choice.validation_accuracy is not None else "accuracy not measured"
     )  # fmt: skip
-    return f"{choice.data_title} · {accuracy}"
+    return f"{choice.data_title} · {accuracy} · knows {len(choice.class_names)} classes and nothing else"
 
 
 def offer_more(choices: list[Choice]) -> None:

@@ -44,7 +44,7 @@ class Panel:
         ]
         return (
             unlike(self.choice, self.answer.flag) + pictures.bars(rows, bool(self.answer.flag))
-            + pictures.seen(self.pixels, self.heat, rows[0][0]) + self.like
+            + pictures.seen(self.pixels, self.heat, rows[0][0], self.choice.spec.data.backbone_size) + self.like
         )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def unlike(choice: Choice, flag: str | None) -> str:
         return ""
     reason = {
         LOOK: "its colours and textures are not those of the pictures this model was trained on",
-        FEATURES: "what the backbone sees in it is not what it sees in the pictures this model was trained on",
+        FEATURES: "it looks unlike all pictures that this model was trained on",
     }.get(flag, f"none of the {len(choice.class_names)} classes that this model knows stands out")
     warning = "This does not look like a bird" if choice.data == "birds" else "Take this with care"
     return f'<div class="unlike"><b>{warning}:</b> {reason}.</div>'

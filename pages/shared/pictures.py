@@ -60,10 +60,15 @@ def note(text: str) -> None:
     st.html(f'<div class="note">{escape(text)}</div>')
 
 
-def seen(pixels: np.ndarray, heat_over: str = "", spoke_for: str = "") -> str:
-    """HTML: the pixels a network saw and, where there is one, the picture with its heat."""
+def seen(pixels: np.ndarray, heat_over: str = "", spoke_for: str = "", enlarged: int = 0) -> str:
+    """HTML: the pixels a network saw and, where there is one, the picture with its heat.
+
+    `enlarged`: the side that a large picture is brought to in front of a backbone, if it is another one.
+    """
     size = pixels.shape[0]
-    figures = [_figure(address(pixels), f"What it saw: {size} × {size} pixels", "pixels" if size <= 64 else "")]
+    more = f", enlarged to {enlarged}" if size > 64 and enlarged > size else ""
+    caption = f"What it saw: {size} × {size} pixels{more}"
+    figures = [_figure(address(pixels), caption, "pixels" if size <= 64 else "")]
     if heat_over:
         figures.append(_figure(heat_over, f"Orange spoke for {spoke_for}"))
     return f'<div class="seen">{"".join(figures)}</div>'

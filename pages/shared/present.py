@@ -25,6 +25,17 @@ def begin() -> None:
     st.html(f"<style>{style.BASE_CSS}{_PRESENT_CSS if is_on() else ''}</style>")
 
 
+def finish() -> None:
+    """Called by app.py after each page: the way out of a presentation."""
+    if is_on():
+        st.button("End the presentation", type="tertiary", icon=":material/close_fullscreen:", on_click=_end)
+
+
+def _end() -> None:
+    st.session_state[_KEY] = False
+    st.query_params.pop(_KEY, None)
+
+
 def is_on() -> bool:
     """Whether this visit is a presentation: pages then leave out small print and secondary controls."""
     return bool(st.session_state.get(_KEY, False))

@@ -37,10 +37,11 @@ def show(spec: RunSpec) -> None:
         st.session_state["preview.seed"] = st.session_state.get("preview.seed", 0) + 1
     images = _stack(pictures)
     changed = augment(images, spec.data.augmentation, seed=st.session_state.get("preview.seed", 0))
-    rows = [
-        ("Training picture", images),
-        ("After augmentation" if spec.data.augmentation.on else "No augmentation", changed),
-    ]
+    rows = [("Training picture", images)]
+    if spec.data.augmentation.changes:
+        rows.append(("After augmentation", changed))
+    elif not spec.data.augmentation.mixes:
+        rows.append(("No augmentation", changed))
     labels = ""
     if spec.data.augmentation.mixes:
         changed, shares = mix(changed, spec.data.augmentation, seed=st.session_state.get("preview.seed", 0))

@@ -49,9 +49,9 @@ def body(run: RunDir, seen: tuple[str, bool]) -> None:
     st.subheader(controls.title(spec, limit=10), anchor=False)
     st.caption(_facts(spec))
     progress(status, spec)
-    if history or state == "running":  # an empty chart at first, so that nothing jumps
+    if history:
         curves.one(history)
-        figures_of(history)
+        figures_of(spec, history)
     buttons(run, spec, state)
     if state == "finished":
         test_figures(run, spec, busy)
@@ -96,16 +96,17 @@ def _place(status: dict[str, Any], spec: RunSpec) -> str:
     return f"Epoch {min(epoch + 1, spec.fit.max_epochs)} of {spec.fit.max_epochs}, step {step} of {steps}"
 
 
-def figures_of(history: list[dict[str, Any]]) -> None:
-    top = runs.best(history)
-    if top is None:
+def figures_of(spec: RunSpec, history: list[dict[str, Any]]) -> None:
+    top, least = runs.kept(spec, history), runs.best(history)
+    if top is None or least is None:
         return
+    why = "lowest validation loss" if spec.fit.early_stopping else f"the last; lowest loss at {least['epoch']:.3g}"
     gap = (
         "Training less validation accuracy. Training accuracy is measured while the weights still change, with dropout "
         "and augmentation on where the design has them, so the gap can be below 0."
     )
     figures.show([
-        figures.Card("Best epoch", f"{top['epoch']:.3g}", "lowest validation loss"),
+        figures.Card("Epoch kept", f"{top['epoch']:.3g}", why),
         figures.Card("Validation accuracy", text.percent(top["val_accuracy"]), "there"),
         figures.Card("Validation loss", f"{top['val_loss']:.3f}", "there"),
         figures.Card("Overfitting gap", f"{text.signed(100 * (top['accuracy'] - top['val_accuracy']))} points", "there", gap),

@@ -25,7 +25,7 @@ _LABELS = {
     "data.backbone_stage": "Last stage of the feature extractor",
     "fit.teacher": "Teacher",
     "network.classes": "Classes",
-    "network.input_shape": "Picture size",
+    "network.input_shape": "Network's input",
     "network.activation": "Activation",
     "fit.minutes": "Time limit in minutes",
     "fit.early_stopping.patience": "Early stopping: patience",
@@ -61,9 +61,16 @@ def epochs(history: Iterable[Row]) -> list[Row]:
 
 
 def best(history: Iterable[Row]) -> Row | None:
-    """The epoch with the lowest validation loss, by which early stopping chooses; None before the first."""
+    """The epoch with the lowest validation loss; None before the first."""
     measured = [row for row in epochs(history) if row.get("val_loss") is not None]
     return min(measured, key=lambda row: row["val_loss"], default=None)
+
+
+def kept(spec: RunSpec, history: Iterable[Row]) -> Row | None:
+    """The epoch whose weights are kept: with early stopping the one of the lowest validation loss, else the last."""
+    rows = list(history)
+    measured = [row for row in epochs(rows) if row.get("val_loss") is not None]
+    return best(rows) if spec.fit.early_stopping or not measured else measured[-1]
 
 
 def up_to_now(history: Sequence[Row]) -> list[Row]:
@@ -102,7 +109,8 @@ def settings(spec: RunSpec, paths: Iterable[str]) -> dict[str, str]:
             value = toggle.read(spec)
             words[toggle.label] = "off" if toggle.kind == "slider" and value == 0 else toggle.to_text(value)
         else:
-            words[_LABELS.get(path, path)] = _word(flatten(spec).get(path))
+            of_none = path in ("data.backbone_size", "data.backbone_stage") and spec.data.backbone is None
+            words[_LABELS.get(path, path)] = _word(None if of_none else flatten(spec).get(path))
     return words
 
 
@@ -173,12 +181,13 @@ def names(runs: Mapping[str, RunSpec]) -> dict[str, str]:
 def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | None) -> dict[str, Any]:
     """A run's figures as plain numbers, None where they are not known.
 
-    Losses are cross-entropies in nats, accuracies shares from 0 to 1, `gap` the training
-    accuracy less the validation accuracy at the best epoch.  `report` is the report's test
-    accuracy of the catalogue entry, whatever was changed since.
+    Losses are cross-entropies in nats, accuracies shares from 0 to 1, both of the epoch whose weights are
+    kept, `gap` the training accuracy less the validation accuracy there.  `report_accuracy` is of the
+    catalogue's entry, whatever was changed since.  `head_only`: parameters and operations are without the
+    backbone.
     """
     rows = list(history)
-    top, figures = best(rows), (card or {}).get("figures") or {}
+    top, least, figures = kept(spec, rows), best(rows), (card or {}).get("figures") or {}
     test = figures.get("test") or {}
     description = describe(spec.network)
     here = entry(spec)
@@ -187,7 +196,8 @@ def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | Non
     return {
         "data": spec.data.name,
         "epochs": max((row["epoch"] for row in epochs(rows)), default=figures.get("epochs")),
-        "best_epoch": top["epoch"] if top else figures.get("best_epoch"),
+        "kept_epoch": top["epoch"] if top else figures.get("chosen_epoch"),
+        "best_epoch": least["epoch"] if least else figures.get("best_epoch"),
         "validation_loss": top["val_loss"] if top else None,
         "validation_accuracy": top["val_accuracy"] if top else None,
         "training_accuracy": training,
@@ -195,6 +205,7 @@ def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | Non
         "test_loss": test.get("loss"),
         "test_accuracy": test.get("accuracy"),
         "report_accuracy": report.accuracy,
+        "head_only": bool(spec.data.backbone),
         "parameters": description.params,
         "operations": description.macs,
         "seconds": (card or {}).get("wall_seconds") or sum(row.get("seconds") or 0 for row in epochs(rows)),

@@ -17,7 +17,6 @@ import numpy as np
 from training import data
 from training.birds import features, folded
 from training.birds.backbones import SIZE, WHOLE, Backbone, WeightsError, of
-from training.birds.species import written
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -82,10 +81,9 @@ def views(spec: RunSpec) -> int:
 
 
 def pictures(spec: RunSpec) -> Dataset:
-    """The spec's pictures, with birds named as people write them."""
+    """The spec's pictures."""
     found = data.load(spec.data.name, spec.data.validation)
-    names = tuple(map(written, found.class_names)) if found.name == "birds" else found.class_names
-    return replace(found, origin=origin(found), class_names=names)
+    return replace(found, origin=origin(found))
 
 
 def dataset(spec: RunSpec, progress: features.Progress | None = None) -> Dataset:

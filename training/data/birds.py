@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from training.birds.species import written
 from training.data import download, jpeg, split
 from training.data.base import Images, Labels, Progress, broken, missing, places
 from training.data.split import Keys, Order
@@ -68,8 +69,8 @@ class Birds:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """As written in the lists, without number and underscores: "Black footed Albatross"."""
-        return tuple(line.partition(".")[2].replace("_", " ") for line in self._lines("classes"))
+        """As people write them: "Black-footed Albatross"."""
+        return tuple(map(written, self._lines("classes")))
 
     def train(self, validation: str) -> tuple[Images, Labels, int, str]:
         files, names, labels = self._pictures("train")
