@@ -34,6 +34,19 @@ def test_mean_deviation_and_effect(tmp_path):
     assert rows["final"].accuracy is None and rows["final"].effect is None
 
 
+@pytest.mark.parametrize("part", [("data", "title"), ("figures", "epochs"), ("spec", "fit"), ("wall_seconds",)])
+def test_a_card_that_is_not_whole_is_no_figure(tmp_path, part):
+    for seed in (0, 1):
+        store(tmp_path, "basenet", seed, 0.4)
+    file = tmp_path / "basenet" / "card.json"
+    card = json.loads(file.read_text())
+    place = card if len(part) == 1 else card[part[0]]
+    del place[part[-1]]
+    file.write_text(json.dumps(card))
+    row = next(row for row in results.rows(tmp_path) if row.name == "basenet")
+    assert row.seeds == (1,) and row.accuracy.n == 1
+
+
 @pytest.mark.parametrize(
     ("freedom", "quantile"),  # of a printed table, 0.975 one-sided
     [(1, 12.7062), (2, 4.3027), (3, 3.1824), (4, 2.7764), (10, 2.2281), (11, 2.2010), (20, 2.0860), (30, 2.0423),
