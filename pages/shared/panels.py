@@ -132,7 +132,10 @@ def _like(choice: Choice, seen: list[np.ndarray]) -> list[str]:
     try:
         return [_row(choice, likenesses) for likenesses in answers.nearest(choice, seen)]
     except NotYet as state:
-        text = f"The nearest training pictures need features: {state.done:,} of {state.pictures:,} are computed."
+        text = (
+            f"The nearest training pictures need features, of which {state.done:,} of {state.pictures:,} are there: "
+            "the button under the answers computes them."
+        )
         return _once(text, len(seen))
     except WorkerError as error:
         return _once(str(error), len(seen))
