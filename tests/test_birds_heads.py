@@ -9,6 +9,7 @@ import pytest
 from training import catalogue, data, rundir, weights
 from training.birds import backbones, features, heads
 from training.birds import predict as answers
+from training.birds.species import written
 from training.evaluate import evaluate, figures
 from training.fit import fit
 from training.spec import SpecError
@@ -103,7 +104,7 @@ def birds(cache, tmp_path, monkeypatch):
     monkeypatch.setitem(backbones._BACKBONES, "efficientnet-lite0", small_backbone())
     monkeypatch.setattr(answers, "_held", answers._held.__wrapped__)  # keep the small one out of what is kept loaded
     (images, labels), (kept, kept_labels) = pictures(60, 1), pictures(15, 2)
-    names = tuple(name.partition(".")[2].replace("_", " ") for name in CLASSES)
+    names = tuple(map(written, CLASSES))
     dataset = data.Dataset("birds", "Birds", "cut round the bird", names, images, labels, kept, kept_labels, "0" * 64)
     info = data.DataInfo("birds", "Birds", 3, 60, 15, 15, (40, 40, 3), True, "", "")
     monkeypatch.setattr(data, "load", lambda name, validation="stratified": dataset)

@@ -314,7 +314,7 @@ def test_birds_come_from_two_archives_and_only_pictures_are_unpacked(server, tmp
     folder = tmp_path / "cache" / "data" / "birds"
     assert len(list(folder.rglob("*.*"))) == 20 + 2 + 3, "20 pictures, 2 folders, 3 lists"
     assert not list(tmp_path.rglob("*evil*"))
-    assert data.load("birds").class_names == ("Jay a", "Jay b")
+    assert data.load("birds").class_names == ("Jay-a", "Jay-b")
     assert data.load("birds").images.shape == (9, 224, 224, 3)
 
     del pictures[f"images/{names[3]}"]
