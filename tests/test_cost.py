@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from training import catalogue, cost
+from training import catalogue, cost, rundir
 from training.spec import RunSpec
 
 
@@ -89,3 +89,13 @@ def test_the_machine_is_measured_once(here: Path, monkeypatch: pytest.MonkeyPatc
         assert cost.machine() == first
     finally:
         cost.machine.cache_clear()
+
+
+def test_a_teacher_costs_its_forward_pass(here: Path) -> None:
+    spec, teacher = catalogue.load("final"), catalogue.load("provisional")
+    rundir.create(teacher, here / "runs" / "teacher")
+    alone, taught, lost = (
+        cost.step_seconds(spec.replace({"fit.teacher": name})) for name in (None, "teacher", "nobody")
+    )
+    forward = cost.estimate(teacher, validation=64).validation_seconds
+    assert taught - alone == pytest.approx(forward, rel=1e-6) and lost == alone

@@ -19,8 +19,9 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from training import paths
-from training.describe import describe
+from training import paths, rundir
+from training.describe import Description, describe
+from training.rundir import RunError
 from training.spec import RunSpec, SpecError, parse
 
 ARITHMETIC = 0.70  # time of a forward and backward pass, as a share of 6 FLOP a multiply-add at the measured rate
@@ -86,11 +87,25 @@ def _model(spec: RunSpec, machine: Machine) -> tuple[float, float]:
     """Seconds of a training step, and of a forward pass for one picture."""
     description, batch = describe(spec.network), spec.fit.batch_size
     pixels = spec.network.input_shape[0] * spec.network.input_shape[1] if len(spec.network.input_shape) == 3 else 0
-    work = ARITHMETIC * 6 * description.macs / machine.flops + MEMORY * description.activation_bytes / machine.bandwidth
+    work = _work(description, machine)
     change = AUGMENT_FLOP * pixels / machine.flops if spec.data.augmentation.on else 0.0
     spread = max(1.0, PARALLEL * machine.cores)
     fixed = LAYER_FLOP * len(description.layers) / machine.flops
-    return fixed + batch * (work + change) / spread, work / 3 / spread
+    taught = _teacher_work(spec, machine) / 3 if spec.fit.teacher else 0.0
+    return fixed + batch * (work + taught + change) / spread, work / 3 / spread
+
+
+def _work(description: Description, machine: Machine) -> float:
+    """Seconds of one core for a forward and backward pass of one picture; forward alone is a third."""
+    arithmetic = ARITHMETIC * 6 * description.macs / machine.flops
+    return arithmetic + MEMORY * description.activation_bytes / machine.bandwidth
+
+
+def _teacher_work(spec: RunSpec, machine: Machine) -> float:
+    try:
+        return _work(describe(rundir.find(spec.fit.teacher or "").spec().network), machine)
+    except RunError:
+        return 0.0  # it is not here, so there will be no training
 
 
 # --- What this machine does -----------------------------------------------------------------
