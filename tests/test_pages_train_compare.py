@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import controls, measure, plan, runs
+from pages.shared import controls, measure, plan, runs, stories
 from training import catalogue, cost, launcher, rundir
 from training.rundir import RunDir
 from training.spec import RunSpec
@@ -477,6 +477,12 @@ def test_a_story_is_one_click_and_says_what_to_look_at(places: Path) -> None:
     at.session_state["present"] = True
     ran(at)
     assert "stay together" in said(at) and button(at, "What augmentation does")
+
+
+def test_the_stories_that_ship_are_told() -> None:
+    ids = {run.id for run in (*rundir.models(), *rundir.without_weights())}
+    for story in stories.STORIES:
+        assert set(story.models) <= ids, f"{story.title}: not all of its models are in models/"
 
 
 def test_a_run_that_has_just_begun_can_be_compared(places: Path) -> None:
