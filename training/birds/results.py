@@ -33,6 +33,7 @@ class HeadRow:
     effect: Effect | None = None  # of a fine-tuned network: test accuracy against the frozen softmax head's
     model: str = ""  # the directory under models/
     data: str = ""
+    teacher: str = ""  # the model whose answers it learned from (`fit.teacher`)
 
 
 def rows(directory: Path | None = None) -> list[HeadRow]:
@@ -57,7 +58,7 @@ def rows(directory: Path | None = None) -> list[HeadRow]:
                 Figure.of([card["figures"]["epochs"] for card in seeds]),
                 tuple(card["spec"]["fit"]["seed"] for card in seeds),
                 effect(_accuracies(seeds), frozen.get(kind, [])) if entry.spec.fit.fine_tune != "off" else None,
-                model, f"{data['title']}, {data['origin']}",
+                model, f"{data['title']}, {data['origin']}", (seeds[0].get("teacher") or {}).get("name", ""),
             ))  # fmt: skip
         if entry.name not in found:
             table.append(HeadRow(entry.name, entry.title, entry.spec.data.backbone or "", *report))
@@ -91,12 +92,9 @@ def _backbone(card: dict[str, Any]) -> Backbone:
 
 
 def _seen(card: dict[str, Any], entry: Variant) -> str:
-    """The backbone in words, and what else is not the entry's own: picture size, stage, only the mean, a teacher."""
-    taught = f"taught by {card['teacher']['name']}" if card.get("teacher") else ""
+    """The backbone in words, and how it differs from the entry's own: another size, an earlier stage, only the mean."""
     pooled = len(card["spec"]["network"]["input_shape"]) < len(entry.spec.network.input_shape)
-    return ", ".join(
-        filter(None, [card["backbone"]["title"], _backbone(card).view, "pooled" if pooled else "", taught])
-    )
+    return ", ".join(filter(None, [card["backbone"]["title"], _backbone(card).view, "pooled" if pooled else ""]))
 
 
 def _accuracies(seeds: list[dict[str, Any]]) -> list[float]:
@@ -109,7 +107,8 @@ def fine_tuning(table: list[HeadRow]) -> str:
     ours: dict[str, dict[str, str]] = {}
     for row in table:
         if row.model and row.name in {entry.name for entry in entries}:
-            ours.setdefault(row.backbone, {})[row.name] = str(row.accuracy)
+            taught = f", taught by `{row.teacher}`" if row.teacher else ""
+            ours.setdefault(row.backbone, {})[row.name] = f"{row.accuracy}{taught}"
     ours = {backbone: cells for backbone, cells in ours.items() if set(cells) - {FROZEN}}
     lines = [
         "| test top-1 | ResNet50, the report, own pictures | " + " | ".join(ours) + " |",
@@ -146,7 +145,14 @@ def to_markdown(table: list[HeadRow]) -> str:
             f"{row.epochs.mean:.0f}" if row.epochs else "–",
             cell(row.effect),
         ]
-        cells = [f"`{row.name}` {row.title}", row.backbone, cell(row.report_loss), cell(row.report_accuracy), *ours]
+        taught = f", taught by `{row.teacher}`" if row.teacher else ""
+        cells = [
+            f"`{row.name}` {row.title}{taught}",
+            row.backbone,
+            cell(row.report_loss),
+            cell(row.report_accuracy),
+            *ours,
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     named = dict.fromkeys(row.data for row in table if row.data)
     return "\n".join([*lines, "", *(f"Data: {name}. The report's figures are on its own pictures." for name in named)])
