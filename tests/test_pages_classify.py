@@ -17,7 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared import answers, jobs
 from tests.models import make_model
-from training import catalogue, launcher, rundir
+from training import catalogue, launcher, predict, rundir
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -134,6 +134,19 @@ def test_the_address_chooses_and_wrong_ones_get_a_sentence(models):
     at = show(run="basenet-bn-1", model="nowhere")
     assert at.multiselect(key="models").value == ["basenet-bn-1"]
     assert "'nowhere', which is not here" in at.warning[0].value
+
+
+def test_of_models_that_validation_cannot_tell_apart_the_quickest_is_chosen_at_first():
+    from dataclasses import replace
+
+    from pages.shared.models import _best
+
+    large, small = (catalogue.variant(name).spec for name in ("provisional", "final"))
+    first = predict.Choice("large", large, True, "cifar100-25", "", "", (), 32, 0.800, None, None, "", 0.0)
+    second = replace(first, id="small", spec=small, validation_accuracy=0.795)
+    assert _best([first, second]) == ["small"]
+    assert _best([first, replace(second, validation_accuracy=0.78)]) == ["large"], "more than one standard error"
+    assert _best([first, replace(second, shipped=False)]) == ["large"]
 
 
 def test_a_run_that_has_not_finished_is_said(models):

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from training import calibration, explain, unlike
-from training.describe import expand
+from training.birds import backbones
+from training.describe import describe, expand
 from training.pictures import resize, square
 from training.rundir import RunDir, RunError, find, models, runs
 from training.spec import RunSpec
@@ -45,6 +46,15 @@ class Choice:
     calibration: dict[str, Any] | None
     finished: str  # "2026-11-24T22:04:05Z", or empty
     changed: float  # when its weights or its card last changed, Unix seconds
+
+    @property
+    def operations(self) -> float:
+        """Multiply-adds for one picture, a backbone's included (to its end, whatever the stage)."""
+        own = float(describe(self.spec.network).macs)
+        if self.spec.data.backbone:
+            backbone = backbones.of(self.spec.data)
+            own += backbone.macs * (backbone.size / backbones.SIZE) ** 2
+        return own
 
 
 def choices() -> list[Choice]:
