@@ -59,7 +59,6 @@ def main() -> None:
         st.info("Choose two runs or models above.", icon=":material/compare_arrows:")
         return
     suggest_parent(chosen, specs)
-    again.offer(again.missing([there[key] for key in chosen if _weightless(there[key])]))
     names = runs.names({key: specs[key] for key in chosen if not _shipped(there[key])})
     names |= {key: key for key in chosen if _shipped(there[key])}
     names = {key: names[key] for key in chosen}
@@ -75,6 +74,7 @@ def main() -> None:
     show_figures(summaries)
     show_effects({names[key]: specs[key] for key in chosen}, summaries)
     download({names[key]: histories[key] for key in chosen}, summaries)
+    again.offer(again.missing([there[key] for key in chosen if _weightless(there[key])]))
 
 
 def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
