@@ -179,18 +179,20 @@ def _half_the_steps(rows: dict[str, Row]) -> str:
         "|---|---|---|---|",
     ]
     apart: dict[str, list[float]] = {"64": [], "128": []}
-    for name in ("basenet", "basenet-norm", "basenet-norm-aug"):
+    pairs = [(entry.parent, entry.name) for entry in catalogue.variants() if entry.toggle == "batch_size"]
+    for name, halved in pairs:
+        assert name is not None
         report, cells = catalogue.variant(name).report.accuracy, []
         assert report is not None
-        for batch, entry in (("64", name), ("128", f"{name}-batch-128")):
+        for batch, entry in (("64", name), ("128", halved)):
             least = ", ".join(f"{card['figures']['best_epoch']:.0f}" for card in results.cards(entry))
             cells.append(f"{_figure(rows[entry])} ({least})" if least else "not trained yet")
             if accuracy := rows[entry].accuracy:
                 apart[batch].append(100 * abs(accuracy.mean - report))
         lines.append(f"| {_code(name)} | {report:.4f} | {' | '.join(cells)} |")
-    if not all(len(differences) == 3 for differences in apart.values()):
+    if not all(len(differences) == len(pairs) for differences in apart.values()):
         return "\n".join([*lines, "", "Not decided yet."])
-    whole, half = (sum(differences) / 3 for differences in apart.values())
+    whole, half = (sum(differences) / len(pairs) for differences in apart.values())
     told = f"On average these are {whole:.1f} and {half:.1f} points from the report: "
     told += (
         "it seems to have trained with about half as many steps an epoch as it states."

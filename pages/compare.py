@@ -59,9 +59,8 @@ def main() -> None:
         st.info("Choose two runs or models above.", icon=":material/compare_arrows:")
         return
     suggest_parent(chosen, specs)
-    names = runs.names({key: specs[key] for key in chosen if not _shipped(there[key])})
-    names |= {key: key for key in chosen if _shipped(there[key])}
-    names = {key: names[key] for key in chosen}
+    own = runs.names({key: specs[key] for key in chosen if not _shipped(there[key])})
+    names = {key: own.get(key, key) for key in chosen}  # what ships has a name already
     histories = {key: there[key].history() for key in chosen}
     show_curves({names[key]: histories[key] for key in chosen})
     stored = {row.name: row for row in results.rows()}
@@ -218,7 +217,7 @@ def show_figures(summaries: Mapping[str, Mapping[str, Any]]) -> None:
             "–" if summary[key] is None else write(summary[key]) + _head(summary, key) for key, _, write in shown
         ]
     st.table(table, hide_index=True)
-    st.caption(f"{curves.TRAINING}: so the gap can be below 0.")
+    st.caption(f"{curves.TRAINING}, so the gap can be below 0.")
     if any(summary["test_accuracy"] is None for summary in summaries.values()):
         st.caption("Test figures stand here once they were taken, by the button on the run's own page.")
 

@@ -7,12 +7,12 @@ answer (Hinton et al., 2015).
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from training import weights
+from training.birds.backbones import sha256
 from training.rundir import RunDir, RunError, find
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ class Teacher:
 
         run = of(spec)
         self.name = spec.fit.teacher
-        with run.file("weights.npz").open("rb") as file:
-            self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        self.sha256 = sha256(run.file("weights.npz"))
         self._model, self._precision = predict.load(run), precision
 
     def loss(self, pixels: Any, logits: Any, own: Any) -> Any:

@@ -101,10 +101,7 @@ def figures_of(spec: RunSpec, history: list[dict[str, Any]]) -> None:
     if top is None or least is None:
         return
     why = "lowest validation loss" if spec.fit.early_stopping else f"the last; lowest loss at {least['epoch']:.3g}"
-    gap = (
-        "Training less validation accuracy. Training accuracy is measured while the weights still change, with dropout "
-        "and augmentation on where the design has them, so the gap can be below 0."
-    )
+    gap = f"Training less validation accuracy. {curves.TRAINING}, so the gap can be below 0."
     figures.show([
         figures.Card("Epoch kept", f"{top['epoch']:.3g}", why),
         figures.Card("Validation accuracy", text.percent(top["val_accuracy"]), "there"),

@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,12 +111,18 @@ def _broken(path: Path, title: str, error: Exception) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file.  Raises `WeightsError` where it cannot be read."""
+    """Checksum of a file, read again once it has changed.  Raises `WeightsError` where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        state = path.stat()
+        return _digest(path, state.st_mtime_ns, state.st_size)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+@lru_cache(maxsize=32)
+def _digest(path: Path, modified: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def checked(path: Path, expected: str, title: str) -> Path:
