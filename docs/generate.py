@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from docs import report
 from training import bench, catalogue, cost, growth, results, rundir, toggles
@@ -99,16 +100,27 @@ def models_table() -> str:
     return "\n".join(lines)
 
 
+def benches() -> dict[str, dict[str, Any]]:
+    """The benchmarks that were committed, one of each kind of processor, by that kind in words."""
+    reports = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "docs" / "bench").glob("*.json")
+    }
+    return {words: reports[name] for name, words in PROCESSORS.items() if name in reports}
+
+
 def bench_table() -> str:
-    """The tables of docs/speed.md, from the last benchmark that was committed."""
-    report = json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))
-    machine = ", ".join(f"{name} {report['machine'][name]}" for name in ("tensorflow", "keras", "python"))
-    load = report["machine"]["load before"]
-    lines = [f"{report['machine']['device']}; {machine}; batches of {report['batch_size']}, {report['rounds']} rounds."]
-    lines += [f"Load of the machine before: {load[0]:.1f}."] if load else []
-    for name, result in report["networks"].items():
-        lines += bench.table(name, result)
-    return "\n".join(lines)
+    """The tables of docs/speed.md, from the last benchmark that was committed of each kind of processor."""
+    lines: list[str] = []
+    for words, measured in benches().items():
+        machine = ", ".join(f"{name} {measured['machine'][name]}" for name in ("tensorflow", "keras", "python"))
+        load = measured["machine"]["load before"]
+        lines += [f"## A processor with {words}", "", f"{measured['machine']['device']}; {machine}; "
+                  f"batches of {measured['batch_size']}, {measured['rounds']} rounds."]  # fmt: skip
+        lines += [f"Load of the machine before: {load[0]:.1f}."] if load else []
+        for name, result in measured["networks"].items():
+            lines += bench.table(name, result)
+        lines.append("")
+    return "\n".join(lines).rstrip()
 
 
 def time_to_accuracy() -> str:
@@ -117,13 +129,12 @@ def time_to_accuracy() -> str:
     Cards say epochs and accuracy; their own wall times were taken on machines that did other work, so time is steps
     times the benchmark's processor milliseconds, all sides of which were measured in turns in one run.
     """
-    measured = json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))["networks"]
     stated = catalogue.variant("final").report
     own = {row.name: row for row in results.rows()}
-    epochs = own["final"].epochs.mean if own["final"].epochs else stated.epochs
+    epochs = float(own["final"].epochs.mean if own["final"].epochs else stated.epochs or 0)
     accuracy = str(own["final"].accuracy or f"{stated.accuracy:.4f} (the report's; not trained here yet)")
 
-    def minutes(name: str, sides: list[tuple[str, str]], epochs: float) -> float | None:
+    def minutes(measured: dict[str, Any], name: str, sides: list[tuple[str, str]], epochs: float) -> float | None:
         spec = catalogue.variant(name).spec
         same = next((n for n in measured if catalogue.variant(n).spec.network == spec.network), None)
         if same is None:
@@ -131,17 +142,24 @@ def time_to_accuracy() -> str:
         found = {(side["side"], side["format"]): side["cpu_ms"] for side in measured[same]["sides"]}
         return next(found[side] for side in sides if side in found) * cost.steps_per_epoch(spec) * epochs / 6e4
 
-    plain = minutes("final", [(bench.FED, "float32")], epochs)
-    lines = ["| network and recipe | in | epochs | test accuracy | processor minutes | share of the first line |", "|---|---|---|---|---|---|",
-             f"| `final`, the report's | plain Keras | {epochs:.0f} | {accuracy} | {f'{plain:.0f}' if plain else 'not measured yet'} | 1 |"]  # fmt: skip
+    def times(name: str, sides: list[tuple[str, str]], count: float) -> str:
+        cells = []
+        for measured in benches().values():
+            plain = minutes(measured["networks"], "final", [(bench.FED, "float32")], epochs)
+            took = minutes(measured["networks"], name, sides, count)
+            cells.append(f"{took:,.0f} | {took / plain:.2f}" if took and plain else "not measured | –")
+        return " | ".join(cells)
+
+    heads = "".join(f" processor minutes, {words} | share |" for words in benches())
+    lines = [f"| network and recipe | in | epochs | test accuracy |{heads}", "|---|---|---|---|" + "---|---|" * len(benches()),
+             f"| `final`, the report's | plain Keras | {epochs:.0f} | {accuracy} | {times('final', [(bench.FED, 'float32')], epochs)} |"]  # fmt: skip
     engine = [(bench.ENGINE, "bfloat16"), (bench.ENGINE, "float32")]
     short = [name for name in catalogue.names() if "final-recipe" in catalogue.line(name)]
     for name in ("final", *short):
         row = own[name]
         if row.accuracy and row.epochs:
-            took = minutes(name, engine, row.epochs.mean)
-            time = f"{took:.0f} | {took / plain:.2f}" if took and plain else "not measured yet | –"
-            lines.append(f"| `{name}` | this engine | {row.epochs.mean:.0f} | {row.accuracy} | {time} |")
+            count = row.epochs.mean
+            lines.append(f"| `{name}` | this engine | {count:.0f} | {row.accuracy} | {times(name, engine, count)} |")
     return "\n".join(lines)
 
 
@@ -168,6 +186,7 @@ def growth_tables() -> str:
     return "\n".join(growth.tables(json.loads(path.read_text(encoding="utf-8"))))
 
 
+PROCESSORS = {"amx": "AMX, which computes bfloat16", "avx2": "AVX2 alone"}  # by the name of the file in docs/bench
 Part = tuple[str, str | None, Callable[[], str]]
 PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file), what makes the text
     ("docs/toggles.md", None, toggles_page),

@@ -19,7 +19,7 @@ SPEC = RunSpec(name="tiny", network=NETWORK).replace({"fit.batch_size": 4, "data
 
 def test_all_sides_take_turns(monkeypatch):
     monkeypatch.setattr(bench, "PICTURES", 40)
-    monkeypatch.setattr("training.engine.computes_bfloat16", lambda: False)  # half the sides, half the time
+    monkeypatch.setattr("training.processor.computes_bfloat16", lambda: False)  # half the sides, half the time
     result = bench.compare(SPEC, rounds=2, seconds=0.001)
     names = {(figure["side"], figure["format"]) for figure in result["sides"]} - {(bench.TORCH, "float32")}
     assert names == {(name, "float32") for name in (bench.ENGINE, bench.INPUT, bench.BOUND, bench.FIT, bench.FED)}

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from training import catalogue
-from training.engine import Engine, computes_bfloat16
+from training.engine import Engine
+from training.processor import computes_bfloat16
 from training.schedule import learning_rate
 from training.spec import Network, RunSpec
 
@@ -61,6 +62,32 @@ def test_losses_equal_plain_keras_when_dropout_is_0(name, nesterov):
         np.testing.assert_allclose(engine.train(0, step, 1), wanted, rtol=1e-5 if step == 0 else 3e-3)
     for ours, theirs in zip(engine.model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+@pytest.mark.parametrize("eight_at_once", [False, True])
+def test_losses_of_wide_layers_equal_plain_keras(eight_at_once, monkeypatch):
+    """96 channels and more, where a processor with AVX2 alone convolves with fewer multiplications."""
+    monkeypatch.setattr("training.convolution.computes_eight_at_once", lambda: eight_at_once)
+    wide = [{"kind": "conv", "filters": 96}, {"kind": "conv", "filters": 112, "padding": "valid"}, {"kind": "pool"}]
+    network = {
+        "input_shape": [9, 9, 3],
+        "classes": 25,
+        "blocks": [*wide, {"kind": "conv", "filters": 96}, {"kind": "global_pool"}],
+    }
+    data = dataset(shape=(9, 9, 3))
+    chosen = RunSpec.model_validate({"name": "wide", "network": network}).replace(
+        SMALL | {"fit.decay": 0, "fit.learning_rate": 0.002}
+    )
+    engine = Engine(chosen, data)
+    plain = keras.models.clone_model(engine.model)
+    plain.set_weights(engine.model.get_weights())
+    plain.compile(keras.optimizers.SGD(0.002, chosen.fit.momentum), keras.losses.SparseCategoricalCrossentropy())
+    for step in range(5):
+        batch = engine.batch(step)
+        pictures = (data.images[batch].astype(np.float32) - engine.mean) / engine.std
+        np.testing.assert_allclose(
+            engine.train(0, step, 1)[0], plain.train_on_batch(pictures, data.labels[batch]), rtol=1e-4
+        )
 
 
 def test_a_moving_average_is_what_is_validated_and_kept():

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 
 from tests.test_describe import networks
-from training import catalogue, layers, model
+from training import catalogue, convolution, layers, model, winograd
 from training.describe import expand
 from training.spec import Network
 
@@ -26,6 +26,14 @@ def shaken(network: Network) -> keras.Model:
         shake = rng.uniform(0.5, 1.5, value.shape) if "variance" in variable.name else rng.normal(0, 0.1, value.shape)
         variable.assign(value * 0.9 + shake)
     return built
+
+
+@pytest.fixture(params=[False, True], ids=["wide vectors", "eight at once"])
+def eight_at_once(request, monkeypatch):
+    """Both ways to compute, whatever this processor's is."""
+    for module in (convolution, layers):
+        monkeypatch.setattr(module, "computes_eight_at_once", lambda: request.param)
+    return request.param
 
 
 def both_gradients(network: Network, count: int = 8):
@@ -69,12 +77,12 @@ def check_step(network: Network) -> None:
 
 
 @pytest.mark.parametrize("name", ["basenet", "basenet-bn", "basenet-3x3", "basenet-avgpool", "final-bottleneck"])
-def test_a_training_step_equals_keras_layers(name):
+def test_a_training_step_equals_keras_layers(name, eight_at_once):
     check_step(catalogue.variant(name).spec.network.model_copy(update={"dropout": ()}))
 
 
 @pytest.mark.parametrize("batch_norm", ["all", "off"])
-def test_a_training_step_with_shortcuts_equals_keras_layers(batch_norm):
+def test_a_training_step_with_shortcuts_equals_keras_layers(batch_norm, eight_at_once):
     check_step(RESIDUAL.model_copy(update={"batch_norm": batch_norm}))
 
 
@@ -97,21 +105,94 @@ SMALL_CASES = [(1, 3, "SAME"), (2, 2, "SAME"), (3, 3, "SAME"), (4, 2, "SAME"), (
                (2, 2, "VALID"), (3, 3, "VALID"), (4, 2, "VALID"), (4, 3, "VALID"), (5, 3, "VALID")]  # fmt: skip
 
 
-@pytest.mark.parametrize(("side", "size", "padding"), SMALL_CASES)
-def test_a_convolution_and_its_gradients_on_small_maps_equal_tensorflows(side, size, padding):
-    x = tf.constant(rng.normal(size=(6, side, side, 5)).astype(np.float32))
-    kernel = tf.constant(rng.normal(size=(size, size, 5, 7)).astype(np.float32))
+def convolution_and_gradients(convolution, x, kernel):
+    with tf.GradientTape() as tape:
+        tape.watch((x, kernel))
+        y = convolution(x, kernel)
+        loss = tf.reduce_sum(tf.sin(y))
+    return y, *tape.gradient(loss, (x, kernel))
 
-    def both(convolution):
+
+def check_convolution(
+    side: tuple[int, int], size: int, padding: str, channels: tuple[int, int], tolerance: float
+) -> None:
+    x = tf.constant(rng.normal(size=(6, *side, channels[0])).astype(np.float32))
+    scale = 1 / np.sqrt(size * size * channels[0])
+    kernel = tf.constant(rng.normal(size=(size, size, *channels), scale=scale).astype(np.float32))
+    ours = convolution_and_gradients(lambda x, kernel: convolution.conv2d(x, kernel, padding), x, kernel)
+    theirs = convolution_and_gradients(lambda x, kernel: tf.nn.conv2d(x, kernel, 1, padding), x, kernel)
+    for mine, plain in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, plain, rtol=tolerance, atol=tolerance * float(tf.reduce_max(abs(plain))))
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(8, 6, 2), (7, 5, 2), (2, 2, 2), (9, 6, 3)])
+@pytest.mark.parametrize("channels", [3, 16])
+def test_max_pooling_and_its_gradient_equal_tensorflows(height, width, size, channels, eight_at_once):
+    x = tf.constant(
+        rng.permutation(5 * height * width * channels).reshape(5, height, width, channels).astype(np.float32)
+    )
+    weights = tf.constant(rng.normal(size=(5, height // size, width // size, channels)).astype(np.float32))
+
+    def both(pool):
         with tf.GradientTape() as tape:
-            tape.watch((x, kernel))
-            y = convolution(x, kernel)
-            loss = tf.reduce_sum(tf.sin(y))
-        return y, *tape.gradient(loss, (x, kernel))
+            tape.watch(x)
+            y = pool(x)
+            loss = tf.reduce_sum(y * weights)
+        return y, tape.gradient(loss, x)
 
-    ours = both(lambda x, kernel: layers.conv2d(x, kernel, padding))
-    for mine, theirs in zip(ours, both(lambda x, kernel: tf.nn.conv2d(x, kernel, 1, padding)), strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(
+        both(lambda x: layers.max_pool(x, size)), both(lambda x: tf.nn.max_pool2d(x, size, size, "VALID")), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_one_of_equal_maxima_gets_the_gradient(monkeypatch):
+    monkeypatch.setattr(layers, "computes_eight_at_once", lambda: True)
+    x = tf.zeros((1, 4, 4, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layers.max_pool(x, 2)
+    np.testing.assert_allclose(tf.nn.avg_pool2d(tape.gradient(y, x), 2, 2, "VALID"), np.full((1, 2, 2, 3), 1 / 4))
+
+
+@pytest.mark.parametrize(("side", "size", "padding"), SMALL_CASES)
+def test_a_convolution_and_its_gradients_on_small_maps_equal_tensorflows(side, size, padding, eight_at_once):
+    check_convolution((side, side), size, padding, (5, 7), 1e-5)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("channels", [(3, 32), (32, 16), (64, 8)])
+def test_a_convolution_and_its_gradients_equal_tensorflows(size, padding, channels, eight_at_once):
+    check_convolution((9, 7), size, padding, channels, 2e-5)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("side", [(3, 3), (4, 4), (5, 9), (6, 6), (8, 8), (12, 12), (14, 13)])
+def test_a_wide_3x3_convolution_and_its_gradients_equal_tensorflows(side, padding, monkeypatch):
+    monkeypatch.setattr(convolution, "computes_eight_at_once", lambda: True)
+    seen: list[str] = []
+    minimal = winograd.conv2d
+    monkeypatch.setattr(
+        winograd, "conv2d", lambda x, kernel, padding: seen.append(padding) or minimal(x, kernel, padding)
+    )
+    check_convolution(side, 3, padding, (96, 112), 5e-5)
+    assert seen == [padding]
+
+
+@pytest.mark.parametrize("m", winograd.TILES)
+def test_winograds_matrices_give_a_convolution(m):
+    """Outputs of one tile, against the definition, in float64."""
+    inputs, kernel, outputs = winograd._matrices(m)
+    x, k = rng.normal(size=(m + 2, m + 2)), rng.normal(size=(3, 3))
+    wanted = [[(x[i : i + 3, j : j + 3] * k).sum() for j in range(m)] for i in range(m)]
+    got = outputs @ ((inputs @ x.ravel()) * (kernel @ k.ravel()))
+    np.testing.assert_allclose(got.reshape(m, m), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "m"), [(2, 2), (3, 3), (4, 4), (6, 3), (8, 4), (12, 4)])
+def test_winograds_tiles_are_those_of_the_fewest_multiplications(side, m):
+    assert winograd.tile_size(side, side) == m
 
 
 def test_the_gradient_of_a_small_convolutions_bias_is_right_in_bfloat16():

@@ -92,10 +92,11 @@ def machine() -> dict[str, Any]:
     import keras
     import tensorflow as tf
 
-    from training import engine
+    from training import processor
 
     return {
-        "device": engine.number_format("auto")[1], "computes bfloat16": engine.computes_bfloat16(),
+        "device": processor.number_format("auto")[1], "computes bfloat16": processor.computes_bfloat16(),
+        "computes eight at once": processor.computes_eight_at_once(),
         "load before": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__,
     }  # fmt: skip
@@ -185,7 +186,7 @@ def table(name: str, result: dict[str, Any]) -> list[str]:
 
 def every_side(spec: RunSpec) -> Iterator[Side]:
     """The sides that this machine can run for `spec`."""
-    from training import engine
+    from training import engine, processor
 
     random = np.random.default_rng(0)
     shape, classes = spec.network.input_shape, spec.network.classes
@@ -193,7 +194,7 @@ def every_side(spec: RunSpec) -> Iterator[Side]:
     labels = random.integers(0, classes, PICTURES).astype(np.int32)
     names = tuple(str(k) for k in range(classes))
     data: Any = SimpleNamespace(name="noise", images=images, labels=labels, class_names=names)
-    formats = ["float32", "bfloat16"] if engine.computes_bfloat16() else ["float32"]
+    formats = ["float32", "bfloat16"] if processor.computes_bfloat16() else ["float32"]
     for precision in formats:
         trained = engine.Engine(spec.replace({"fit.precision": precision}), data)
         yield Side(ENGINE, precision, partial(trained.train, 0, 0))

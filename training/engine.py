@@ -9,7 +9,6 @@ interrupted and restored ends with the weights of one that was not.
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +17,9 @@ from training import model as networks
 from training.augment import augment
 from training.augment_reference import statistics
 from training.describe import expand
+from training.memory import keep_freed_memory
 from training.mix import mix
+from training.processor import number_format
 from training.schedule import learning_rate
 from training.spec import RunSpec
 from training.teacher import Teacher
@@ -43,6 +44,7 @@ class Engine:
     def __init__(self, spec: RunSpec, dataset: Dataset):
         import tensorflow as tf
 
+        keep_freed_memory()
         self.spec, fit = spec, spec.fit
         images = np.asarray(dataset.images)
         self._pictures = images.dtype == np.uint8 and images.ndim == 4
@@ -339,42 +341,3 @@ def _accuracy(targets: Any, logits: Any) -> Any:
 def _order(seed: int, number: int, count: int) -> np.ndarray:
     """The `number`-th random order of `count` pictures, int32."""
     return np.random.Generator(np.random.Philox([seed, number])).permutation(count).astype(np.int32)
-
-
-def number_format(wanted: str) -> tuple[str, str]:
-    """The number format of the layers, and the device in words.
-
-    "auto": bfloat16 where the processor or GPU computes it itself, else float32: emulated
-    bfloat16 is many times slower than float32.
-    """
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        details = tf.config.experimental.get_device_details(gpus[0])
-        fast = details.get("compute_capability", (0, 0)) >= (8, 0)
-        device = f"GPU: {details.get('device_name', 'unknown')}"
-    else:
-        fast, device = computes_bfloat16(), processor()
-    return (("bfloat16" if fast else "float32") if wanted == "auto" else wanted), device
-
-
-@lru_cache(maxsize=1)
-def _cpuinfo() -> str:
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-def computes_bfloat16() -> bool:
-    """Whether the processor has instructions for bfloat16 (Linux; elsewhere no is assumed)."""
-    return any(flag in _cpuinfo() for flag in ("avx512_bf16", "amx_bf16"))
-
-
-def processor() -> str:
-    """The processor in words, with the number of cores this process may use."""
-    import os
-    import platform
-
-    names = [line.partition(":")[2].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"CPU: {(names or [platform.processor() or platform.machine()])[0]}, {cores} cores"

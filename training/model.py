@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training.convolution import conv2d, plain_conv2d
 from training.describe import Layer, expand
-from training.layers import BN_EPSILON, BN_MOMENTUM, batch_norm, conv2d, dropout, moving
+from training.layers import BN_EPSILON, BN_MOMENTUM, batch_norm, dropout, max_pool, moving
 
 if TYPE_CHECKING:
     import keras
@@ -139,7 +140,9 @@ def forward(
                 left_out = seed is not None and layers[index + 1].kind == "batch_norm"
                 bias = None if left_out else weights[f"{layer.name}/bias"]
                 if layer.kind == "conv":
-                    x = conv2d(x, kernel, layer.padding.upper(), bias)
+                    # Inference is TensorFlow's own on every processor, so that figures differ as little as can be.
+                    convolve = plain_conv2d if seed is None else conv2d
+                    x = convolve(x, kernel, layer.padding.upper(), bias)
                 else:
                     x = tf.matmul(x, kernel)
                     x = x if bias is None else tf.nn.bias_add(x, bias)
@@ -158,8 +161,10 @@ def forward(
             case "activation":
                 x = getattr(tf.nn, layer.activation)(x)
             case "pool":
-                pool = tf.nn.avg_pool2d if layer.pooling == "average" else tf.nn.max_pool2d
-                x = pool(x, layer.size, layer.size, "VALID")
+                if layer.pooling == "average":
+                    x = tf.nn.avg_pool2d(x, layer.size, layer.size, "VALID")
+                else:
+                    x = max_pool(x, layer.size)
             case "dropout":
                 if seed is not None:
                     dropouts += 1

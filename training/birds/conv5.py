@@ -21,7 +21,7 @@ import numpy as np
 from training import paths
 from training.birds import features, folded, heads, loop
 from training.birds.backbones import CONV4, LITE0
-from training.engine import computes_bfloat16
+from training.processor import computes_bfloat16
 
 CLASSES = 200
 HINT_WEIGHT = 4.0  # of the second target: mean squared error of standardized features

@@ -16,8 +16,8 @@ from training import catalogue, console, cost, data, launcher, rundir
 from training.birds import folded, heads
 from training.birds.backbones import RESNET50, SIZE, Backbone, get, of
 from training.describe import describe
-from training.engine import computes_bfloat16
 from training.paths import runs_dir
+from training.processor import computes_bfloat16
 from training.rundir import ACTIVE, RunDir
 from training.spec import RunSpec
 
