@@ -40,7 +40,8 @@ def sweeping(tmp_path, monkeypatch):
     monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(sweep, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(sweep, "measure_all", lambda names: dict.fromkeys(names, (0.001, 176)))
+    monkeypatch.setattr(sweep, "measure_all", lambda jobs: {job.spec.name: (0.001, 176) for job in jobs})
+    monkeypatch.setattr(sweep, "cores", lambda: 1)
 
     def put(run, name, card_only=False):
         folder = tmp_path / "models" / name / (f"seed-{run.spec().fit.seed}" if card_only else "")
@@ -112,3 +113,42 @@ def test_a_run_that_outlived_a_killed_sweep_is_waited_for(sweeping):
     orphan.wait()
     assert "all-basenet-cifar100-25-seed0: running" in said and "basenet: seed 0 ships" in said
     assert not done and "It diverged." in said and "1 of 2 runs failed" in said
+
+
+def test_small_networks_train_side_by_side(sweeping, monkeypatch):
+    monkeypatch.setattr(sweep, "cores", lambda: 2)
+    done, said = sweeping()
+    assert done
+    starts = [said.index(f"[{number}/2]") for number in (1, 2)]
+    assert max(starts) < said.index("epoch 1 of at most"), "the second began before the first had an epoch"
+    assert "basenet, seed 0: epoch 4 of at most 27" in said and "basenet-norm, seed 0: epoch 4 of at most 27" in said
+
+
+def test_the_budget_ends_all_that_train_side_by_side(sweeping, monkeypatch):
+    monkeypatch.setattr(sweep, "cores", lambda: 2)
+    done, said = sweeping(budget=0.3 / 60)
+    assert not done and said.count("The budget is used up") == 1
+    assert sorted(run.status()["state"] for run in rundir.runs()) == ["stopped", "stopped"]
+    assert sweeping()[0]
+
+
+def test_an_error_stops_what_trains_beside_it(sweeping, monkeypatch):
+    monkeypatch.setattr(sweep, "cores", lambda: 2)
+
+    def publish(name, seeds, say):
+        if any(run.status()["state"] == "finished" for run in rundir.runs()):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "publish", publish)
+    run = rundir.create((job := sweep.jobs(["basenet"], 1)[0]).spec, job.run.path)
+    run.write_status(state="stopped", epoch=3)  # it will be finished first
+    with pytest.raises(KeyboardInterrupt):
+        sweeping()
+    other = next(r for r in rundir.runs() if r.path != run.path)
+    assert other.status()["state"] == "stopped" and other.status()["epoch"] < 4
+
+
+def test_a_small_network_gets_one_thread():
+    small, large = sweep.jobs(["basenet", "final"], 1)
+    assert small.small and not large.small
+    assert sweep._threads(1) == {"TF_NUM_INTRAOP_THREADS": "1"} and not sweep._threads(None)

@@ -1,4 +1,7 @@
-"""Train every CIFAR variant in full, one run after another: `python -m training all`.
+"""Train every CIFAR variant in full: `python -m training all`.
+
+Large networks are trained one after another, as each fills every core.  Small ones do not: as many at once as there
+are cores, one thread each (docs/speed.md has what that gives).
 
 Each run is an ordinary run directory with a fixed name, so that the sweep can be killed at
 any instant and goes on where it was: what is finished or ships is skipped, an unfinished run
@@ -14,18 +17,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from multiprocessing import get_context
+from threading import Event
 
 from training import catalogue, rundir
+from training.describe import describe
 from training.paths import ROOT, models_dir, runs_dir
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
 MEASURED_STEPS = 20
 POLL_SECONDS = 2.0
+SMALL = 10e6  # multiply-adds a picture below which a network leaves a second core idle
 Say = Callable[[str], None]
 
 
@@ -57,16 +64,21 @@ class Job:
         return False
 
     @property
+    def small(self) -> bool:
+        """Whether it is trained beside others, with one thread."""
+        return describe(self.spec.network).macs < SMALL
+
+    @property
     def epochs(self) -> int:
         """Epochs to expect: the report's where early stopping decides and the report names them, else the most."""
         report = catalogue.variant(self.spec.name).report.epochs
         return report if self.spec.fit.early_stopping and report else self.spec.fit.max_epochs
 
     def seconds(self, measured: dict[str, tuple[float, int]]) -> float:
-        """What the rest of the job will take, from the measured step."""
+        """What the rest of the job will take, from the measured step; its share of the time where others train beside it."""
         step, steps = measured[self.spec.name]
         done = self.run.status().get("epoch", 0) if self.state != "new" else 0
-        return max(1, self.epochs - done) * steps * step
+        return max(1, self.epochs - done) * steps * step / (cores() if self.small else 1)
 
 
 def jobs(names: list[str], seeds: int) -> list[Job]:
@@ -81,6 +93,11 @@ def cifar_names() -> list[str]:
     return [entry.name for entry in catalogue.variants() if entry.spec.network.input_shape == (32, 32, 3)]
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def measure(spec: RunSpec) -> tuple[float, int]:
     """Seconds a step of `spec` takes here (after the first, over 20 steps), and its steps an epoch."""
     from training import data
@@ -93,10 +110,18 @@ def measure(spec: RunSpec) -> tuple[float, int]:
     return (time.perf_counter() - start) / MEASURED_STEPS, engine.steps_per_epoch
 
 
-def measure_all(names: list[str]) -> dict[str, tuple[float, int]]:
-    """`measure` of each variant, in a process of its own, whose memory is free again afterwards."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return {name: process.submit(measure, catalogue.load(name)).result() for name in names}
+def measure_all(jobs: list[Job]) -> dict[str, tuple[float, int]]:
+    """`measure` of each variant, in processes of their own, whose memory is free again afterwards."""
+    measured: dict[str, tuple[float, int]] = {}
+    for threads, alike in ((1, [job for job in jobs if job.small]), (None, [job for job in jobs if not job.small])):
+        with ProcessPoolExecutor(1, get_context("spawn"), os.environ.update, (_threads(threads),)) as process:
+            measured |= {job.spec.name: process.submit(measure, job.spec).result() for job in alike}
+    return measured
+
+
+def _threads(count: int | None) -> dict[str, str]:
+    """The environment of a process that trains with `count` threads; None: as many as there are cores."""
+    return {} if count is None else {"TF_NUM_INTRAOP_THREADS": str(count)}
 
 
 def run(names: list[str], seeds: int, budget_minutes: float | None, say: Say) -> bool:
@@ -107,19 +132,33 @@ def run(names: list[str], seeds: int, budget_minutes: float | None, say: Say) ->
     say(f"{len(names)} variants x {seeds} seeds: {len(every) - len(todo)} runs done, {len(todo)} to do.")
     for name in names:
         publish(name, seeds, say)
-    measured = measure_all(list(dict.fromkeys(job.spec.name for job in todo))) if todo else {}
+    measured = measure_all(list({job.spec.name: job for job in todo}.values())) if todo else {}
     plan(todo, measured, deadline - time.monotonic(), say)
-    failed = 0
-    for number, job in enumerate(todo):
-        if time.monotonic() >= deadline:
-            say(_USED_UP)
+    halt = Event()
+
+    def fit(number: int, job: Job) -> bool:
+        if time.monotonic() >= deadline or halt.is_set():
             return False
         left = sum(later.seconds(measured) for later in todo[number:])
         say(f"[{number + 1}/{len(todo)}] {job.run.id}: {job.state}, about {_clock(left)} left in all")
-        if not _fit(job, deadline, say):
-            return False
-        failed += job.state != "finished"
-        publish(job.spec.name, seeds, say)
+        return _fit(job, deadline, halt, say)
+
+    failed = 0
+    for small, group in groupby(enumerate(todo), lambda entry: entry[1].small):
+        with ThreadPoolExecutor(cores() if small else 1) as side_by_side:
+            begun = [(job, side_by_side.submit(fit, number, job)) for number, job in group]
+            try:
+                for job, future in begun:
+                    if future.result():
+                        failed += job.state != "finished"
+                        publish(job.spec.name, seeds, say)
+            except BaseException:  # Ctrl-C, say: what trains beside it keeps a checkpoint too
+                halt.set()
+                raise
+            if not all(future.result() for _, future in begun):
+                if time.monotonic() >= deadline:
+                    say(_USED_UP)
+                return False
     if failed:
         say(f"{failed} of {len(todo)} runs failed; the same command tries them again.")
     return not failed
@@ -162,41 +201,35 @@ def publish(name: str, seeds: int, say: Say) -> None:
 _USED_UP = "The budget is used up; the same command goes on from here."
 
 
-def _fit(job: Job, deadline: float, say: Say) -> bool:
+def _fit(job: Job, deadline: float, halt: Event, say: Say) -> bool:
     """Fit one job in a process of its own, at low priority; False when it was stopped, by the budget or otherwise."""
     directory, shown = job.run, -1
     process = None if job.state == "running" else _start(job)
+    who = f"    {job.spec.name}, seed {job.spec.fit.seed}"
 
     def goes_on() -> bool:
         return process.poll() is None if process else directory.status()["state"] == "running"
 
-    try:
-        while goes_on():
-            time.sleep(POLL_SECONDS)
-            status = directory.status()
-            if status.get("epoch", 0) != shown:
-                shown = status.get("epoch", 0)
-                last = next((line for line in reversed(directory.history()) if line["kind"] == "epoch"), None)
-                if last:
-                    left = status.get("eta_seconds")
-                    say(
-                        f"    epoch {shown} of at most {job.spec.fit.max_epochs}: validation accuracy "
-                        f"{last['val_accuracy']:.4f}{f', {_clock(left)} left' if left is not None else ''}"
-                    )
-            if time.monotonic() >= deadline and goes_on():
-                directory.request_stop()
-                while goes_on():
-                    time.sleep(0.1)
-                say(_USED_UP)
-                return False
-    except KeyboardInterrupt:
-        directory.request_stop()
-        if process:
-            process.wait()
-        raise
+    while goes_on():
+        halt.wait(POLL_SECONDS)
+        status = directory.status()
+        if status.get("epoch", 0) != shown:
+            shown = status.get("epoch", 0)
+            last = next((line for line in reversed(directory.history()) if line["kind"] == "epoch"), None)
+            if last:
+                left = status.get("eta_seconds")
+                say(
+                    f"{who}: epoch {shown} of at most {job.spec.fit.max_epochs}: validation accuracy "
+                    f"{last['val_accuracy']:.4f}{f', {_clock(left)} left' if left is not None else ''}"
+                )
+        if (time.monotonic() >= deadline or halt.is_set()) and goes_on():
+            directory.request_stop()
+            while goes_on():
+                time.sleep(0.1)
+            return False
     status = directory.status()
     if status["state"] != "finished":
-        say(f"    {status['state']}: {status.get('message') or 'see log.txt in the run directory'}")
+        say(f"{who}: {status['state']}: {status.get('message') or 'see log.txt in the run directory'}")
     return status["state"] != "stopped"
 
 
@@ -206,8 +239,9 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
     if job.state == "new":
         rundir.create(job.spec, job.run.path)
     process = subprocess.Popen(
-        _command(job), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+        _command(job), cwd=ROOT, env=os.environ | _threads(1 if job.small else None),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     with suppress(psutil.Error):  # it has ended already
         psutil.Process(process.pid).nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if os.name == "nt" else 10)
     return process
