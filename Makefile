@@ -16,7 +16,7 @@ app: $(VENV)/app.stamp
 test: $(VENV)/dev.stamp
 	@$(RUN) tests.browser.chromium
 	@$(MAKE) --no-print-directory lint
-	@$(RUN) pytest
+	@$(RUN) pytest -n 2 --dist worksteal
 
 lint: $(VENV)/dev.stamp
 	$(RUN) ruff format --check .

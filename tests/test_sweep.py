@@ -1,8 +1,11 @@
 """`python -m training all`: what is done is skipped, what is unfinished goes on, the budget holds."""
 
 import json
+import os
+import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,7 +44,7 @@ def sweeping(tmp_path, monkeypatch):
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(sweep, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(sweep, "measure_all", lambda jobs: {job.spec.name: (0.001, 176) for job in jobs})
-    monkeypatch.setattr(sweep, "cores", lambda: 1)
+    monkeypatch.setattr(sweep, "side_by_side", lambda group: 1)
 
     def put(run, name, card_only=False):
         folder = tmp_path / "models" / name / (f"seed-{run.spec().fit.seed}" if card_only else "")
@@ -102,8 +105,6 @@ def test_the_budget_ends_a_run_which_then_goes_on(sweeping):
 
 
 def test_a_run_that_outlived_a_killed_sweep_is_waited_for(sweeping):
-    import subprocess
-
     [job] = sweep.jobs(["basenet"], 1)
     run = rundir.create(job.spec, job.run.path)
     orphan = subprocess.Popen([sys.executable, "-c", FIT, str(run.path), "finished"])
@@ -116,7 +117,7 @@ def test_a_run_that_outlived_a_killed_sweep_is_waited_for(sweeping):
 
 
 def test_small_networks_train_side_by_side(sweeping, monkeypatch):
-    monkeypatch.setattr(sweep, "cores", lambda: 2)
+    monkeypatch.setattr(sweep, "side_by_side", len)
     done, said = sweeping()
     assert done
     starts = [said.index(f"[{number}/2]") for number in (1, 2)]
@@ -125,7 +126,7 @@ def test_small_networks_train_side_by_side(sweeping, monkeypatch):
 
 
 def test_the_budget_ends_all_that_train_side_by_side(sweeping, monkeypatch):
-    monkeypatch.setattr(sweep, "cores", lambda: 2)
+    monkeypatch.setattr(sweep, "side_by_side", len)
     done, said = sweeping(budget=0.3 / 60)
     assert not done and said.count("The budget is used up") == 1
     assert sorted(run.status()["state"] for run in rundir.runs()) == ["stopped", "stopped"]
@@ -133,7 +134,7 @@ def test_the_budget_ends_all_that_train_side_by_side(sweeping, monkeypatch):
 
 
 def test_an_error_stops_what_trains_beside_it(sweeping, monkeypatch):
-    monkeypatch.setattr(sweep, "cores", lambda: 2)
+    monkeypatch.setattr(sweep, "side_by_side", len)
 
     def publish(name, seeds, say):
         if any(run.status()["state"] == "finished" for run in rundir.runs()):
@@ -148,7 +149,41 @@ def test_an_error_stops_what_trains_beside_it(sweeping, monkeypatch):
     assert other.status()["state"] == "stopped" and other.status()["epoch"] < 4
 
 
-def test_a_small_network_gets_one_thread():
+def test_a_run_that_somebody_stops_ends_the_sweep(sweeping, monkeypatch):
+    began = []
+
+    def fit(job, *_):
+        began.append(job.spec.name)
+        return False
+
+    monkeypatch.setattr(sweep, "_fit", fit)
+    assert sweeping(seeds=2)[0] is False
+    assert began == ["basenet"]
+
+
+def threads_of(spec):
+    """What takes the place of `sweep.measure` in the measuring process."""
+    return float(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)), 0
+
+
+def test_a_small_network_gets_one_thread(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path))
     small, large = sweep.jobs(["basenet", "final"], 1)
-    assert small.small and not large.small
-    assert sweep._threads(1) == {"TF_NUM_INTRAOP_THREADS": "1"} and not sweep._threads(None)
+    monkeypatch.setattr(sweep, "measure", threads_of)
+    assert sweep.measure_all([small, large]) == {"basenet": (1, 0), "final": (0, 0)}
+    seen = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, env, **__: seen.append(env) or SimpleNamespace(pid=os.getpid()))
+    monkeypatch.setattr("psutil.Process.nice", lambda *_: None)
+    for job in (small, large):
+        sweep._start(job)
+    assert [env.get("TF_NUM_INTRAOP_THREADS") for env in seen] == ["1", None]
+
+
+def test_of_each_seed_the_small_come_first_and_only_they_share_the_time():
+    todo = sweep.jobs(["basenet", "final", "basenet-norm"], 2)
+    assert [[job.spec.name for job in group] for group in sweep.groups(todo)] == [
+        ["basenet", "basenet-norm"],
+        ["final"],
+    ] * 2
+    assert sweep.side_by_side([todo[1]] * 3) == 1
+    assert 1 <= sweep.side_by_side(todo[::3]) <= 2

@@ -14,14 +14,14 @@ SMALL_MAP = 16  # pixels; see `_by_taps`
 # With AVX2:
 WIDE = 96  # channels from which fewer multiplications outweigh the rearranging: 192 of 8x8 take a third of the time
 FEW, FILLED = 16, 32  # filters up to which several pixels are computed together, and how many filters those make
-NARROW = 16  # channels below which a gradient of our own gained nothing
+NARROW = 16  # channels of the pictures below which gradients of our own gained nothing
 
 
 def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None = None) -> tf.Tensor:
     """`tf.nn.conv2d` with strides of 1, and `bias`, (filters,), added where there is one.
 
-    The same arithmetic in the order that is fastest, which depends on the processor and on the shapes
-    (docs/speed.md).  With a GPU, not measured, and for 1x1 kernels TensorFlow's own stays.
+    The same within rounding, computed in the way that is fastest, which depends on the processor and on the
+    shapes (docs/speed.md).  With a GPU, not measured, and for 1x1 kernels TensorFlow's own stays.
     """
     import tensorflow as tf
 
@@ -33,11 +33,11 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None
     if eight and (rows, columns) == (3, 3) and min(channels) >= WIDE:
         y = winograd.conv2d(x, kernel, padding)
         return y if bias is None else tf.nn.bias_add(y, bias)
-    if eight and channels[1] <= FEW:
+    if eight and channels[0] < NARROW and channels[1] <= FEW:
         return _several_pixels(x, kernel, padding, bias)
     if x.shape[1] * x.shape[2] <= SMALL_MAP:
         return _with_gradients(padding, turned=eight, kernel_gradient=_by_taps)(*inputs)
-    if eight and min(channels) >= NARROW:
+    if eight and channels[0] >= NARROW:
         return _with_gradients(padding, turned=True, kernel_gradient=_by_convolution)(*inputs)
     return plain_conv2d(x, kernel, padding, bias)
 

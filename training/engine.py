@@ -3,7 +3,8 @@
 The training pictures lie on the device once, as uint8.  A call of `Engine.train` runs
 several steps inside one graph: gather the batch, augment, normalize, forward, backward,
 update.  Every random number is a function of (seed, global step), so that a run that was
-interrupted and restored ends with the weights of one that was not.
+interrupted and restored ends with the weights of one that was not, on the same processor
+with as many threads.
 """
 
 from __future__ import annotations

@@ -40,8 +40,8 @@ def computes_eight_at_once() -> bool:
     """Whether its vectors hold eight float32 numbers (AVX2, most laptops) and no more (AVX-512 holds sixteen)."""
     import numpy as np
 
-    extensions = np.show_config(mode="dicts")["SIMD Extensions"]
-    found = {*extensions["baseline"], *extensions["found"]}
+    extensions = np.show_config(mode="dicts").get("SIMD Extensions", {})  # without its empty entries
+    found = {*extensions.get("baseline", ()), *extensions.get("found", ())}
     return "X86_V3" in found and "X86_V4" not in found
 
 

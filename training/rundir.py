@@ -40,7 +40,7 @@ class RunError(Exception):
     """A run directory is missing, broken or busy.  The message is one sentence for people."""
 
 
-def write_atomic(path: Path, content: bytes | str, durable: bool = True) -> None:
+def write_atomic(path: Path, content: bytes | memoryview | str, durable: bool = True) -> None:
     """Replace `path` by `content` in one step; raises `RunError` where the disk refuses.
 
     `durable` waits for the disk, so that it holds after a loss of power, too.
@@ -68,7 +68,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write named arrays as an uncompressed .npz in one step, no pickle."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **{name.replace("/", "|"): value for name, value in arrays.items()})
-    write_atomic(path, buffer.getvalue())
+    write_atomic(path, buffer.getbuffer())
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

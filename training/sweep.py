@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -33,6 +33,7 @@ from training.spec import RunSpec
 MEASURED_STEPS = 20
 POLL_SECONDS = 2.0
 SMALL = 10e6  # multiply-adds a picture below which a network leaves a second core idle
+PROCESS_BYTES = 1e9  # of a process that trains a small network: 0.8 GB was measured
 Say = Callable[[str], None]
 
 
@@ -75,10 +76,10 @@ class Job:
         return report if self.spec.fit.early_stopping and report else self.spec.fit.max_epochs
 
     def seconds(self, measured: dict[str, tuple[float, int]]) -> float:
-        """What the rest of the job will take, from the measured step; its share of the time where others train beside it."""
+        """What the rest of the job will take, from the measured step."""
         step, steps = measured[self.spec.name]
         done = self.run.status().get("epoch", 0) if self.state != "new" else 0
-        return max(1, self.epochs - done) * steps * step / (cores() if self.small else 1)
+        return max(1, self.epochs - done) * steps * step
 
 
 def jobs(names: list[str], seeds: int) -> list[Job]:
@@ -93,9 +94,20 @@ def cifar_names() -> list[str]:
     return [entry.name for entry in catalogue.variants() if entry.spec.network.input_shape == (32, 32, 3)]
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def side_by_side(group: list[Job]) -> int:
+    """How many of a group, all small or all large, train at once: one a core, as far as memory goes."""
+    import psutil
+
+    if not group[0].small:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, len(group), int(psutil.virtual_memory().available / PROCESS_BYTES)))
+
+
+def groups(todo: list[Job]) -> list[list[Job]]:
+    """The jobs in their order, seed by seed, of each seed the small ones first."""
+    ordered = sorted(todo, key=lambda job: (job.spec.fit.seed, not job.small))
+    return [list(group) for _, group in groupby(ordered, lambda job: (job.spec.fit.seed, job.small))]
 
 
 def measure(spec: RunSpec) -> tuple[float, int]:
@@ -113,19 +125,26 @@ def measure(spec: RunSpec) -> tuple[float, int]:
 def measure_all(jobs: list[Job]) -> dict[str, tuple[float, int]]:
     """`measure` of each variant, in processes of their own, whose memory is free again afterwards."""
     measured: dict[str, tuple[float, int]] = {}
-    for threads, alike in ((1, [job for job in jobs if job.small]), (None, [job for job in jobs if not job.small])):
-        with ProcessPoolExecutor(1, get_context("spawn"), os.environ.update, (_threads(threads),)) as process:
-            measured |= {job.spec.name: process.submit(measure, job.spec).result() for job in alike}
+    for group in ([job for job in jobs if job.small], [job for job in jobs if not job.small]):
+        with ProcessPoolExecutor(1, get_context("spawn"), _set, (_threads(group),)) as process:
+            measured |= {job.spec.name: process.submit(measure, job.spec).result() for job in group}
     return measured
 
 
-def _threads(count: int | None) -> dict[str, str]:
-    """The environment of a process that trains with `count` threads; None: as many as there are cores."""
-    return {} if count is None else {"TF_NUM_INTRAOP_THREADS": str(count)}
+def _set(environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+
+
+def _threads(group: list[Job]) -> dict[str, str]:
+    """The environment of a process that trains one of `group`: one thread if small, else as many as there are cores."""
+    return {"TF_NUM_INTRAOP_THREADS": "1"} if group and group[0].small else {}
 
 
 def run(names: list[str], seeds: int, budget_minutes: float | None, say: Say) -> bool:
-    """Run the sweep; True when every run is finished.  A run that the budget ends is kept to be resumed."""
+    """Run the sweep; True when every run is finished.
+
+    A run that the budget ends is kept to be resumed, and so is one that somebody stops, which ends the sweep.
+    """
     deadline = float("inf") if budget_minutes is None else time.monotonic() + 60 * budget_minutes
     every = jobs(names, seeds)
     todo = [job for job in every if job.state != "finished"]
@@ -135,40 +154,49 @@ def run(names: list[str], seeds: int, budget_minutes: float | None, say: Say) ->
     measured = measure_all(list({job.spec.name: job for job in todo}.values())) if todo else {}
     plan(todo, measured, deadline - time.monotonic(), say)
     halt = Event()
+    begun = 0
 
     def fit(number: int, job: Job) -> bool:
-        if time.monotonic() >= deadline or halt.is_set():
+        if halt.is_set() or time.monotonic() >= deadline:
             return False
-        left = sum(later.seconds(measured) for later in todo[number:])
-        say(f"[{number + 1}/{len(todo)}] {job.run.id}: {job.state}, about {_clock(left)} left in all")
-        return _fit(job, deadline, halt, say)
+        left = sum(seconds for _, seconds in _ahead([job for job in todo if job.state != "finished"], measured))
+        say(f"[{number}/{len(todo)}] {job.run.id}: {job.state}, about {_clock(left)} left in all")
+        if not _fit(job, deadline, halt, say):
+            halt.set()
+            return False
+        return True
 
-    failed = 0
-    for small, group in groupby(enumerate(todo), lambda entry: entry[1].small):
-        with ThreadPoolExecutor(cores() if small else 1) as side_by_side:
-            begun = [(job, side_by_side.submit(fit, number, job)) for number, job in group]
+    for group in groups(todo):
+        with ThreadPoolExecutor(side_by_side(group)) as pool:
             try:
-                for job, future in begun:
-                    if future.result():
-                        failed += job.state != "finished"
-                        publish(job.spec.name, seeds, say)
-            except BaseException:  # Ctrl-C, say: what trains beside it keeps a checkpoint too
+                fits = {pool.submit(fit, begun + place, job): job for place, job in enumerate(group, 1)}
+                for ended in as_completed(fits):
+                    if ended.result():
+                        publish(fits[ended].spec.name, seeds, say)
+            except BaseException:  # Ctrl-C, or an error in publishing: what trains beside it keeps a checkpoint
                 halt.set()
                 raise
-            if not all(future.result() for _, future in begun):
-                if time.monotonic() >= deadline:
-                    say(_USED_UP)
-                return False
+        if not all(ended.result() for ended in fits):
+            if time.monotonic() >= deadline:
+                say(_USED_UP)
+            return False
+        begun += len(group)
+    failed = sum(job.state != "finished" for job in todo)
     if failed:
         say(f"{failed} of {len(todo)} runs failed; the same command tries them again.")
     return not failed
 
 
+def _ahead(todo: list[Job], measured: dict[str, tuple[float, int]]) -> list[tuple[Job, float]]:
+    """Each job in its order with the seconds it adds: those that train side by side share theirs."""
+    return [(job, job.seconds(measured) / side_by_side(group)) for group in groups(todo) for job in group]
+
+
 def plan(todo: list[Job], measured: dict[str, tuple[float, int]], seconds: float, say: Say) -> None:
     """Say when each job will end, and which will not within `seconds`."""
     ahead = 0.0
-    for job in todo:
-        begins, ahead = ahead, ahead + job.seconds(measured)
+    for job, own in _ahead(todo, measured):
+        begins, ahead = ahead, ahead + own
         late = "" if ahead <= seconds else "  (begun, and resumed next time)" if begins < seconds else "  (next time)"
         step = 1e3 * measured[job.spec.name][0]
         say(f"  {job.run.id:<48} {step:8.1f} ms a step, ends after about {_clock(ahead)}{late}")
@@ -239,7 +267,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
     if job.state == "new":
         rundir.create(job.spec, job.run.path)
     process = subprocess.Popen(
-        _command(job), cwd=ROOT, env=os.environ | _threads(1 if job.small else None),
+        _command(job), cwd=ROOT, env=os.environ | _threads([job]),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     with suppress(psutil.Error):  # it has ended already

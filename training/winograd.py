@@ -3,8 +3,8 @@
 An output tile of m x m pixels comes from an input tile of (m + 2) x (m + 2): both are turned into another
 basis, where the convolution is one product a place, so that all tiles and channels together are (m + 2)²
 products of matrices.  Those take (m + 2)² multiplications a tile where the plain convolution takes 9 m²:
-at m = 3, 25 for 81.  The result is the plain convolution's within rounding (float32: 1e-5 of the largest
-value), and so are its gradients, which are computed in the same way.
+at m = 3, 25 for 81.  The result is the plain convolution's within 3e-5 of the largest value in float32, 20 to
+60 times that one's own rounding, and so are its gradients, which are computed in the same way.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ def _inputs(x: Any, m: int, margin: int, size: tuple[int, int]) -> Any:
     import tensorflow as tf
 
     rows, columns = -(-size[0] // m), -(-size[1] // m)
-    more = -(-2 // m)  # tiles that the last window reaches into
-    below, right = (rows + more) * m - x.shape[1] - margin, (columns + more) * m - x.shape[2] - margin
-    parts = _tiles(tf.pad(x, [[0, 0], [margin, below], [margin, right], [0, 0]]), m, rows + more, columns + more)
+    # The last window reaches into one tile more.
+    below, right = (rows + 1) * m - x.shape[1] - margin, (columns + 1) * m - x.shape[2] - margin
+    parts = _tiles(tf.pad(x, [[0, 0], [margin, below], [margin, right], [0, 0]]), m, rows + 1, columns + 1)
     windows = tf.stack([
         parts[i % m, j % m, :, i // m : i // m + rows, j // m : j // m + columns]
         for i in range(m + 2) for j in range(m + 2)

@@ -36,13 +36,19 @@ def own_app(tmp_path):
 
 
 def design(page) -> None:
-    """On Design: average pooling, dropout, and small batches, so that two epochs last long enough to be watched."""
+    """On Design: average pooling, dropout, normalization, without which two epochs teach little, and small batches, so
+    that those last long enough to be watched."""
     choose(page, "Pooling", "average")
     page.get_by_role("switch", name="Dropout").check(force=True)
     settle(page)
+    page.get_by_role("tab", name="Data", exact=True).click()
+    page.get_by_role("switch", name="Normalization", exact=True).check(force=True)
+    settle(page)
     page.get_by_role("tab", name="Fit").click()
     choose(page, "Batch size", "16")
-    expect(page).to_have_url(re.compile("(?=.*pooling=average)(?=.*dropout=0.1(,|%2C)0.1)(?=.*batch_size=16)"))
+    expect(page).to_have_url(
+        re.compile("(?=.*pooling=average)(?=.*dropout=0.1(,|%2C)0.1)(?=.*normalization=on)(?=.*batch_size=16)")
+    )
 
 
 def train(page, pictures: str, epochs: int) -> None:

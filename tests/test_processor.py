@@ -1,0 +1,51 @@
+"""What the processor can do decides how it computes."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from training import processor
+
+
+@pytest.mark.parametrize(
+    ("extensions", "eight"),
+    [({"baseline": ["X86_V2"], "found": ["X86_V3"], "not found": ["X86_V4"]}, True), ({"found": ["X86_V3", "X86_V4"]}, False),
+     ({"baseline": ["X86_V2", "X86_V3"]}, True), ({"baseline": ["X86_V2"]}, False), ({"found": ["ASIMDHP"]}, False), (None, False)],
+)  # fmt: skip
+def test_avx2_without_avx512_computes_eight_at_once(extensions, eight, monkeypatch):
+    shown = {} if extensions is None else {"SIMD Extensions": extensions}
+    monkeypatch.setattr(np, "show_config", lambda mode: shown)
+    assert processor.computes_eight_at_once.__wrapped__() is eight
+
+
+def test_what_is_freed_is_not_asked_for_again():
+    """Page faults of forty arrays of 64 MB, one after another, in a process of its own."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("glibc alone is told")
+    counted = """
+import resource, sys
+import numpy as np
+from training.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+np.ones(1 << 26, np.uint8)
+before = faults()
+for _ in range(40):
+    np.ones(1 << 26, np.uint8)
+print(faults() - before)
+"""
+    kept, plain = (
+        int(
+            subprocess.run(
+                [sys.executable, "-c", counted, how], env=os.environ, capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for how in ("keep", "plain")
+    )
+    if not plain:
+        pytest.skip("this C library keeps it anyway")
+    assert kept < plain / 10
