@@ -68,6 +68,7 @@ def test_losses_equal_plain_keras_when_dropout_is_0(name, nesterov):
 def test_losses_of_wide_layers_equal_plain_keras(eight_at_once, monkeypatch):
     """96 channels and more, where a processor with AVX2 alone convolves with fewer multiplications."""
     monkeypatch.setattr("training.convolution.computes_eight_at_once", lambda: eight_at_once)
+    monkeypatch.setattr("training.convolution.MANY", 1)
     wide = [{"kind": "conv", "filters": 96}, {"kind": "conv", "filters": 112, "padding": "valid"}, {"kind": "pool"}]
     network = {
         "input_shape": [9, 9, 3],

@@ -1,5 +1,7 @@
 """The engine's arithmetic against plain Keras layers, and the exported model."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -172,6 +174,7 @@ def test_a_convolution_and_its_gradients_equal_tensorflows(size, padding, channe
 @pytest.mark.parametrize("side", [(3, 3), (4, 4), (5, 9), (6, 6), (8, 8), (12, 12), (14, 13)])
 def test_a_wide_3x3_convolution_and_its_gradients_equal_tensorflows(side, padding, monkeypatch):
     monkeypatch.setattr(convolution, "computes_eight_at_once", lambda: True)
+    monkeypatch.setattr(convolution, "MANY", 1)
     seen: list[str] = []
     minimal = winograd.conv2d
     monkeypatch.setattr(
@@ -189,6 +192,14 @@ def test_winograds_matrices_give_a_convolution(m):
     wanted = [[(x[i : i + 3, j : j + 3] * k).sum() for j in range(m)] for i in range(m)]
     got = outputs @ ((inputs @ x.ravel()) * (kernel @ k.ravel()))
     np.testing.assert_allclose(got.reshape(m, m), wanted, atol=1e-5)
+
+
+def test_few_tiles_are_left_to_the_plain_convolution():
+    def tiles(batch, height, width, padding="SAME"):
+        return winograd.tiles(tf.zeros((batch, height, width, 3)), padding)
+
+    assert (tiles(16, 4, 4), tiles(16, 8, 8), tiles(5, 12, 6), tiles(2, 14, 14, "VALID")) == (16, 64, 40, 18)
+    assert winograd.tiles(keras.Input((4, 4, 3)), "SAME") == math.inf
 
 
 @pytest.mark.parametrize(("side", "m"), [(2, 2), (3, 3), (4, 4), (6, 3), (8, 4), (12, 4)])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 SMALL_MAP = 16  # pixels; see `_by_taps`
 # With AVX2:
 WIDE = 96  # channels from which fewer multiplications outweigh the rearranging: 192 of 8x8 take a third of the time
+MANY = 64  # tiles below which turning the kernel itself takes longer than it saves, such as 16 maps of 4x4
 FEW, FILLED = 16, 32  # filters up to which several pixels are computed together, and how many filters those make
 NARROW = 16  # channels of the pictures below which gradients of our own gained nothing
 
@@ -30,7 +31,8 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None
     if rows * columns == 1 or tf.config.list_physical_devices("GPU"):
         return plain_conv2d(x, kernel, padding, bias)
     eight = kernel.dtype == tf.float32 and computes_eight_at_once()
-    if eight and (rows, columns) == (3, 3) and min(channels) >= WIDE:
+    wide = (rows, columns) == (3, 3) and min(channels) >= WIDE
+    if eight and wide and winograd.tiles(x, padding) >= MANY:
         y = winograd.conv2d(x, kernel, padding)
         return y if bias is None else tf.nn.bias_add(y, bias)
     if eight and channels[0] < NARROW and channels[1] <= FEW:

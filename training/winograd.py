@@ -46,6 +46,14 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
     return convolve(x, kernel)
 
 
+def tiles(x: tf.Tensor, padding: str) -> float:
+    """How many tiles the outputs for `x` make; infinite where its batch is not known."""
+    margin = 1 if padding == "SAME" else 0
+    height, width = (side + 2 * margin - 2 for side in x.shape[1:3])
+    m = tile_size(height, width)
+    return float("inf") if x.shape[0] is None else x.shape[0] * -(-height // m) * -(-width // m)
+
+
 @lru_cache
 def tile_size(height: int, width: int) -> int:
     """The m that takes the fewest multiplications for outputs of `height` x `width`; the smaller of two equals."""
