@@ -21,6 +21,8 @@ run, end = RunDir(Path(sys.argv[1])), sys.argv[2]
 for epoch in range(run.status()["epoch"], 4):
     run.write_status(state="running", epoch=epoch, **process_identity())
     time.sleep(0.1)
+    while end == "a new one waits" and epoch == 0 and not run.stop_requested():
+        time.sleep(0.02)
     if end == "failed":
         run.write_status(state="failed", message="It diverged.")
         sys.exit(1)
@@ -142,9 +144,9 @@ def test_an_error_stops_what_trains_beside_it(sweeping, monkeypatch):
 
     monkeypatch.setattr(sweep, "publish", publish)
     run = rundir.create((job := sweep.jobs(["basenet"], 1)[0]).spec, job.run.path)
-    run.write_status(state="stopped", epoch=3)  # it will be finished first
+    run.write_status(state="stopped", epoch=3)  # it will be finished, the other not
     with pytest.raises(KeyboardInterrupt):
-        sweeping()
+        sweeping(end="a new one waits")
     other = next(r for r in rundir.runs() if r.path != run.path)
     assert other.status()["state"] == "stopped" and other.status()["epoch"] < 4
 
