@@ -129,7 +129,7 @@ def test_small_networks_train_side_by_side(sweeping, monkeypatch):
 
 def test_the_budget_ends_all_that_train_side_by_side(sweeping, monkeypatch):
     monkeypatch.setattr(sweep, "side_by_side", len)
-    done, said = sweeping(budget=0.3 / 60)
+    done, said = sweeping(budget=1 / 60, end="a new one waits")
     assert not done and said.count("The budget is used up") == 1
     assert sorted(run.status()["state"] for run in rundir.runs()) == ["stopped", "stopped"]
     assert sweeping()[0]

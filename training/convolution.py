@@ -52,6 +52,17 @@ def plain_conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor 
     return y if bias is None else tf.nn.bias_add(y, bias)
 
 
+def _padded(x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
+    """`x` with the zeros round it that "SAME" means."""
+    import tensorflow as tf
+
+    if padding == "VALID":
+        return x
+    rows, columns = kernel.shape[:2]
+    above, left = (rows - 1) // 2, (columns - 1) // 2
+    return tf.pad(x, [[0, 0], [above, rows - 1 - above], [left, columns - 1 - left], [0, 0]])
+
+
 def _several_pixels(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None) -> tf.Tensor:
     """The plain convolution of few filters, computed for two or four pixels of a row in one place.
 
@@ -62,9 +73,7 @@ def _several_pixels(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tens
     import tensorflow as tf
 
     rows, columns, _, filters = kernel.shape
-    if padding == "SAME":
-        above, left = (rows - 1) // 2, (columns - 1) // 2
-        x = tf.pad(x, [[0, 0], [above, rows - 1 - above], [left, columns - 1 - left], [0, 0]])
+    x = _padded(x, kernel, padding)
     height, width = x.shape[1] - rows + 1, x.shape[2] - columns + 1
     pixels = next(n for n in (4, 2, 1) if (n * filters <= FILLED and width % n == 0) or n == 1)
     moved = [tf.pad(kernel, [[0, 0], [n, pixels - 1 - n], [0, 0], [0, 0]]) for n in range(pixels)]
@@ -85,15 +94,12 @@ def _with_gradients(padding: str, turned: bool, kernel_gradient: Any) -> Any:
         def gradient(dy):
             rows, columns, _, filters = kernel.shape
             if turned and padding == "SAME" and rows % 2 and columns % 2:
-                dx = tf.nn.conv2d(dy, tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2]), 1, padding)
+                dx = tf.nn.conv2d(dy, winograd.turned(kernel), 1, padding)
             else:
                 dx = tf.nn.conv2d_transpose(dy, kernel, tf.shape(x), 1, padding)
-            above, left = (rows - 1) // 2, (columns - 1) // 2
-            margins = [[0, 0], [above, rows - 1 - above], [left, columns - 1 - left], [0, 0]]
-            padded = tf.pad(x, margins) if padding == "SAME" else x
             # TensorFlow's gradient of bias_add, once no convolution's stands beside it, would sum in bfloat16.
             dbias = [tf.reduce_sum(tf.reshape(dy, [-1, filters]), 0)] if bias else []
-            return dx, kernel_gradient(padded, dy, kernel), *dbias
+            return dx, kernel_gradient(_padded(x, kernel, padding), dy, kernel), *dbias
 
         return plain_conv2d(x, kernel, padding, *bias), gradient
 

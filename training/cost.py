@@ -19,7 +19,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from training import paths, rundir
+from training import paths, processor, rundir
 from training.describe import Description, describe
 from training.rundir import RunError
 from training.spec import RunSpec, SpecError, parse
@@ -117,10 +117,7 @@ MEASURED_AGAIN_SECONDS = 3600.0
 @lru_cache(maxsize=1)
 def machine() -> Machine:
     """This machine's rates, kept in the cache folder; the best of its measurements, an hour apart, as other work only lowers them."""
-    file, cores = (
-        paths.cache_dir() / "machine.json",
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-    )
+    file, cores = paths.cache_dir() / "machine.json", processor.cores()
     kept = None
     try:
         found = Machine(**json.loads(file.read_text()))

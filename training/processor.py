@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -45,11 +46,14 @@ def computes_eight_at_once() -> bool:
     return "X86_V3" in found and "X86_V4" not in found
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def processor() -> str:
     """The processor in words, with the number of cores this process may use."""
-    import os
     import platform
 
     names = [line.partition(":")[2].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"CPU: {(names or [platform.processor() or platform.machine()])[0]}, {cores} cores"
+    return f"CPU: {(names or [platform.processor() or platform.machine()])[0]}, {cores()} cores"

@@ -27,6 +27,7 @@ from threading import Event
 from training import catalogue, rundir
 from training.describe import describe
 from training.paths import ROOT, models_dir, runs_dir
+from training.processor import cores
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
@@ -100,8 +101,7 @@ def side_by_side(group: list[Job]) -> int:
 
     if not group[0].small:
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, len(group), int(psutil.virtual_memory().available / PROCESS_BYTES)))
+    return max(1, min(cores(), len(group), int(psutil.virtual_memory().available / PROCESS_BYTES)))
 
 
 def groups(todo: list[Job]) -> list[list[Job]]:

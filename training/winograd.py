@@ -35,15 +35,23 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str) -> tf.Tensor:
         y = _outputs(seen @ _kernel(kernel, m), m, x, size)
 
         def gradient(dy: Any) -> tuple[Any, Any]:
-            turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
             back = tile_size(*x.shape[1:3])
-            dx = _outputs(_inputs(dy, back, 2 - margin, x.shape[1:3]) @ _kernel(turned, back), back, dy, x.shape[1:3])
+            dx = _outputs(
+                _inputs(dy, back, 2 - margin, x.shape[1:3]) @ _kernel(turned(kernel), back), back, dy, x.shape[1:3]
+            )
             products = tf.matmul(seen, _spread(dy, m, size), transpose_a=True)
             return dx, tf.reshape(_along(_matrices(m)[1].T, products), kernel.shape)
 
         return y, gradient
 
     return convolve(x, kernel)
+
+
+def turned(kernel: tf.Tensor) -> tf.Tensor:
+    """The kernel turned about, with which the outputs' gradient is convolved to that of the pictures."""
+    import tensorflow as tf
+
+    return tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
 
 
 def tiles(x: tf.Tensor, padding: str) -> float:
