@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import chain, combinations
+from itertools import combinations
 from math import sqrt
 from typing import Any
 
@@ -49,11 +49,12 @@ def main() -> None:
     for run, spec in runs.readable([*rundir.runs(), *rundir.models(), *rundir.without_weights()]):
         there.setdefault(run.id, run)  # of one name, the run of this machine counts
         specs.setdefault(run.id, spec)
-    stories.show(there, _KEY, _into_address)
     if not there:
         st.info("There is nothing to compare yet: train one design, then another.", icon=":material/compare_arrows:")
         controls.link("train", "Train a first one", icon=":material/play_circle:")
         return
+    begin(there, specs)
+    stories.show(there, _KEY, _into_address)
     chosen = choose(there, specs)
     if not chosen:
         st.info("Choose two runs or models above.", icon=":material/compare_arrows:")
@@ -76,8 +77,8 @@ def main() -> None:
     again.offer(again.missing([there[key] for key in chosen if _weightless(there[key])]))
 
 
-def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
-    """The ids picked, kept in the address as `?runs=a,b`; without any, the newest runs or models."""
+def begin(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> None:
+    """The ids picked at first: those of the address, `?runs=a,b`; without any, the newest runs or models."""
     asked = st.query_params.get("runs")
     if asked is None:
         default = [] if _KEY in st.session_state else _first_choice(there, specs)
@@ -88,6 +89,10 @@ def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[st
             st.caption(f"No longer here: {', '.join(gone)}.")
     # On later runs a person's choice stands, less what was deleted meanwhile on another page.
     st.session_state[_KEY] = [key for key in st.session_state.get(_KEY, default) if key in there]
+
+
+def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
+    """The ids picked, kept in the address."""
     return st.multiselect(
         "Runs and models", list(there), key=_KEY, max_selections=AT_MOST, format_func=options(there, specs).__getitem__,
         on_change=_into_address, placeholder="Choose runs and models",
@@ -102,28 +107,11 @@ def options(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> dict[s
 
 
 def _first_choice(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
-    """The newest run that has begun and the one before it on the same pictures; without any, the two shipped models
-    that one change sets furthest apart."""
+    """The newest run that has begun and the one before it on the same pictures; without any, the first story."""
     begun = [key for key, run in there.items() if not _shipped(run) and run.history()]
     if begun:
         return [key for key in begun if specs[key].data.name == specs[begun[0]].data.name][:2]
-    shipped = {key: run for key, run in there.items() if _shipped(run)}
-    return list(dict.fromkeys(chain(_telling_pair(shipped, specs), shipped)))[:2]
-
-
-def _telling_pair(shipped: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
-    """A model and its parent, apart by one toggle and by the most test accuracy; empty where there are none."""
-    named = {_kind(specs[key]): key for key in shipped}
-    tests = {key: runs.summary(specs[key], [], run.card())["test_accuracy"] for key, run in shipped.items()}
-    pairs = []
-    for key in shipped:
-        entry = runs.entry(specs[key])
-        if not entry or not entry.parent or entry.aside or entry.toggle in ("network", "recipe"):
-            continue
-        parent = named.get((entry.parent, *_kind(specs[key])[1:]))
-        if parent and None not in (tests[parent], tests[key]) and runs.one_change(specs[parent], specs[key]):
-            pairs.append((abs(tests[key] - tests[parent]), [parent, key]))
-    return max(pairs, default=(0.0, []))[1]
+    return next((list(story.models) for story in stories.complete(there)), list(there)[:2])
 
 
 def _into_address() -> None:

@@ -33,12 +33,17 @@ STORIES = (
 )  # fmt: skip
 
 
-def show(there: Container[str], key: str, chosen: Callable[[], None]) -> None:
-    """A button for each story whose models are all `there`, and what the one that is shown has to tell.
+def complete(there: Container[str]) -> list[Story]:
+    """The stories whose models are all `there`."""
+    return [story for story in STORIES if all(model in there for model in story.models)]
 
-    A click sets the session's `key` to its models and calls `chosen`.
+
+def show(there: Container[str], key: str, chosen: Callable[[], None]) -> None:
+    """A button for each complete story, and what the one that is shown has to tell.
+
+    What is shown is in the session's `key`; a click sets it to the story's models and calls `chosen`.
     """
-    told = [story for story in STORIES if all(model in there for model in story.models)]
+    told = complete(there)
     if not told:
         return
 
@@ -49,7 +54,6 @@ def show(there: Container[str], key: str, chosen: Callable[[], None]) -> None:
     with st.container(horizontal=True):
         for story in told:
             st.button(story.title, type="tertiary", icon=":material/school:", on_click=tell, args=(story,))
-    shown = st.session_state.get(key) or st.query_params.get("runs", "").split(",")
     for story in told:
-        if set(shown) == set(story.models):
+        if set(st.session_state[key]) == set(story.models):
             st.markdown(story.moral)

@@ -31,4 +31,11 @@ BASE_CSS = """
 [data-testid="stMultiSelectTagsContainer"], [data-testid="stMultiSelectTagsContainer"] > [role="group"] {flex-wrap: wrap; max-width: 100%;}
 [data-testid="stMultiSelectTagsContainer"] [data-tag] {height: auto; max-width: 100%;}
 [data-testid="stMultiSelectTagsContainer"] [data-tag] > span {white-space: normal; overflow-wrap: anywhere; max-width: none;}
+/* A table that goes on to the right fades out there until it is scrolled to its end; browsers without
+   scroll-driven animations show it cut off. */
+@keyframes unfade {from, 85% {mask-size: 100% 100%;}}
+[data-testid="stTable"] > div, .layers {
+  mask: linear-gradient(to left, transparent, #000 3rem) no-repeat left / calc(100% + 3rem) 100%;
+  animation: unfade linear; animation-timeline: scroll(self inline);
+}
 """

@@ -81,14 +81,17 @@ def _widget(toggle: Toggle, spec: RunSpec) -> None:
             options = (
                 toggle.options if st.session_state[key] in toggle.options else (*toggle.options, st.session_state[key])
             )
-            if len(options) <= 3 and max(len(toggle.to_text(option)) for option in options) <= 12:
+            if sum(len(toggle.to_text(option)) + 4 for option in options) <= 48:  # they fit beside each other
                 st.segmented_control(toggle.label, options, key=key, required=True, format_func=toggle.to_text)
             else:
                 st.selectbox(toggle.label, options, key=key, format_func=toggle.to_text)
         case "slider":
             kind = int if isinstance(toggle.step, int) else float
             high = max(kind(toggle.high), st.session_state[key])  # an address may ask for more than the slider offers
-            st.slider(toggle.label, kind(toggle.low), high, step=kind(toggle.step), key=key)
+            if kind is int and high - toggle.low < 6:  # one click each, and a slider drops keys pressed fast
+                st.segmented_control(toggle.label, range(int(toggle.low), high + 1), key=key, required=True)
+            else:
+                st.slider(toggle.label, kind(toggle.low), high, step=kind(toggle.step), key=key)
         case "number":
             st.number_input(toggle.label, int(toggle.low), int(toggle.high), step=int(toggle.step), key=key)
         case "rates":
@@ -131,7 +134,7 @@ def effect(toggle: Toggle, spec: RunSpec) -> str | None:
     if toggle.key == "residual":
         count = sum(layer.kind == "add" for layer in network.layers)
         return (
-            f"{count} shortcut{'s' * (count > 1)}, the arcs in the drawing."
+            f"{count} shortcut{'s' * (count > 1)}, marked in the drawing."
             if count
             else (
                 "It changes nothing in this design: no convolution keeps the shape of what enters it. Depth 2 brings some."

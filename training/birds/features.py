@@ -18,6 +18,8 @@ import numpy as np
 from filelock import FileLock
 
 from training import paths
+from training.data import DataError
+from training.data.store import check_space
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
@@ -46,14 +48,19 @@ def extract(pictures: np.ndarray, make: Callable[[], Callable[[Any], Any]], shap
 
     `make` gives the function from float32 pixels to features, called only where some are
     missing; `key` names it, its weights and preprocessing (the pictures are added here).
-    With `mirror` the pictures are flipped left to right.
+    With `mirror` the pictures are flipped left to right.  Raises `DataError` if the cache cannot hold them.
     """
     folder = store(pictures, shape, key, mirror)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        there = done(folder)
-        if there < len(pictures):
-            _extract(folder, there, pictures, make(), shape, mirror, batch, progress)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            there = done(folder)
+            if there < len(pictures):
+                if not there:
+                    check_space(folder, (len(pictures), *shape), "float16")
+                _extract(folder, there, pictures, make(), shape, mirror, batch, progress)
+    except OSError as error:
+        raise DataError(f"The features cannot be written into {folder}: {error.strerror or error}.") from None
     return np.load(folder / "features.npy", mmap_mode="r")
 
 
@@ -61,14 +68,16 @@ def _extract(folder: Path, done: int, pictures: np.ndarray, network: Callable[[A
              mirror: bool, batch: int, progress: Progress | None) -> None:  # fmt: skip
     import tensorflow as tf
 
-    forward = tf.function(lambda x: network(tf.cast(x, tf.float32)), reduce_retracing=True)
+    # One graph for every batch, the last one's few pictures included.
+    signature = tf.TensorSpec((None, *pictures.shape[1:]), tf.uint8)
+    forward = tf.function(lambda x: network(tf.cast(x, tf.float32))).get_concrete_function(signature)
     store = np.lib.format.open_memmap(
         folder / "features.npy", "r+" if done else "w+", "float16", (len(pictures), *shape)
     )
     for number, start in enumerate(range(done, len(pictures), batch), 1):
         chunk = np.asarray(pictures[start : start + batch])
         end = start + len(chunk)
-        store[start:end] = forward(chunk[:, :, ::-1] if mirror else chunk).numpy()
+        store[start:end] = forward(tf.constant(chunk[:, :, ::-1] if mirror else chunk)).numpy()
         if number % 8 == 0 or end == len(pictures):
             store.flush()
             _save_done(folder, end)

@@ -38,6 +38,13 @@ def array(name: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[n
     return found
 
 
+def check_space(folder: Path, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    """Raise OSError where `folder` has no room for an array: a full disk would kill a process that writes to a map."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    if shutil.disk_usage(folder).free < 1.1 * size:
+        raise OSError(ENOSPC, f"{size / 1e6:,.0f} MB are needed on the disk and not free")
+
+
 def _open(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray | None:
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -47,9 +54,7 @@ def _open(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray | 
 
 
 def _make(path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[np.ndarray], None]) -> None:
-    size = prod(shape) * np.dtype(dtype).itemsize
-    if shutil.disk_usage(path.parent).free < 1.1 * size:  # a full disk would kill a process that writes to a map
-        raise OSError(ENOSPC, f"{size / 1e6:,.0f} MB are needed on the disk and not free")
+    check_space(path.parent, shape, dtype)
     partial = path.with_suffix(".partial")
     try:
         out = np.lib.format.open_memmap(partial, "w+", dtype, shape)
