@@ -21,6 +21,7 @@ TABLES = {
         MAP, "Flatten 100352", "Dense 2048 2048", "ReLU 2048", "Dropout 0.7 2048", "Dense 200 200", "Softmax 200",
     ],
     "cifar-fc-basic": ["2048", "Dense 25 25", "Softmax 25"],
+    "cifar10-fc-basic": ["2048", "Dense 10 10", "Softmax 10"],
 }  # fmt: skip
 TABLES["birds-finetune-fc"] = TABLES["birds-fc"]
 
@@ -32,6 +33,7 @@ FIGURES = {
     "birds-finetune-fc": (3.3414, 0.3274, 20, 100352 * 1024 + 1024 + 1024 * 512 + 512 + 512 * 200 + 200),
     "birds-finetune-simple": (2.6948, 0.4128, 20, 100352 * 2048 + 2048 + 2048 * 200 + 200),
     "cifar-fc-basic": (None, None, None, 2048 * 25 + 25),
+    "cifar10-fc-basic": (None, None, None, 2048 * 10 + 10),
 }
 
 

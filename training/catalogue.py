@@ -242,6 +242,9 @@ _add("cifar-fc-basic", "birds-fc-basic", "network", "25 classes of CIFAR-100: on
      "The same single layer on features of the enlarged pictures: what ImageNet knows, beside networks from scratch.",
      spec=RunSpec(name="cifar-fc-basic", network=Network(input_shape=(2048,), classes=25, blocks=()),
                   data=_BIRD_DATA.model_copy(update={"name": "cifar100-25"}), fit=_HEAD_FIT))  # fmt: skip
+_add("cifar10-fc-basic", "cifar-fc-basic", "data", "CIFAR-10: one softmax layer on ResNet-50",
+     "The same on ten things that people have pictures of: cats, dogs, cars, ships.",
+     data__name="cifar10", network__classes=10)  # fmt: skip
 
 
 def names() -> list[str]:
