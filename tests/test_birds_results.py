@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests import small
 from training import catalogue
 from training.birds import results
 
@@ -11,7 +12,8 @@ from training.birds import results
 def store(folder, directory, name, backbone, test, seed=0):
     spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
     data = {"title": "Birds", "origin": "cut, about three in ten with a black border"}
-    card = {"spec": spec, "data": data, "figures": {"epochs": 20, "test": test}, "backbone": {"title": backbone}}
+    figures = {"epochs": 20, "test": test and {"pictures": 3033, **test}}
+    card = small.card(data, figures, spec=spec, backbone={"name": backbone, "title": backbone})
     (folder / directory).mkdir(parents=True)
     (folder / directory / "card.json").write_text(json.dumps(card))
 

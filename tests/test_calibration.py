@@ -35,11 +35,20 @@ def test_over_confidence_is_measured_and_mended():
 
 def test_where_it_does_not_help_it_stays_one():
     logits, labels = honest(2000)
-    even = np.arange(2000)[:, None] % 2 == 0
+    even = np.empty((2000, 1), bool)
+    even[np.argsort(labels, kind="stable"), 0] = np.arange(2000) % 2 == 0
     report = temperature_report(np.where(even, logits * 3, logits / 3), labels)  # each half misleads the other
     assert report["temperature"] == 1.0
     assert report["ece"]["before"] == report["ece"]["after"]
     assert report["loss"]["before"] == report["loss"]["after"]
+
+
+def test_each_half_has_every_class(monkeypatch):
+    """Pictures may come in turns, one of each class after the other: halves by number would share no class."""
+    fitted = []
+    monkeypatch.setattr(calibration, "fit_temperature", lambda _, labels: fitted.append(set(labels.tolist())) or 1.0)
+    temperature_report(honest(2000, 2)[0], np.arange(2000) % 2)
+    assert fitted[:2] == [{0, 1}, {0, 1}]
 
 
 def test_calibration_error_of_known_cases():
@@ -177,5 +186,5 @@ def test_calibrate_writes_the_card(tmp_path, monkeypatch):
 
 
 def test_a_run_without_a_card_is_a_sentence(tmp_path):
-    with pytest.raises(RunError, match="when it has finished"):
+    with pytest.raises(RunError, match="let it finish first"):
         calibration.calibrate(RunDir(tmp_path))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import small
 from training import catalogue, cost, rundir
 from training.spec import RunSpec
 
@@ -25,8 +26,9 @@ def trained(folder: Path, spec: RunSpec, seconds: float, pictures: int = 11_250)
     """A run directory with two epochs that took so long."""
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text(spec.to_json())
-    (folder / "card.json").write_text(json.dumps({"data": {"train": pictures}}))
-    epochs = [{"kind": "epoch", "epoch": n, "seconds": seconds} for n in (1, 2)]
+    (folder / "card.json").write_text(json.dumps(small.card({"train": pictures})))
+    figures = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
+    epochs = [{"kind": "epoch", "epoch": n, "step": n, **figures, "seconds": seconds} for n in (1, 2)]
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in epochs))
 
 
@@ -37,7 +39,8 @@ def test_more_work_takes_longer() -> None:
     ]
     assert seconds == sorted(seconds) and seconds[-1] > 50 * seconds[0]
     assert cost.estimate(spec("final-bottleneck")).epoch_seconds < cost.estimate(spec("final")).epoch_seconds
-    assert cost.step_seconds(spec("basenet", fit__batch_size=256)) > 2 * cost.step_seconds(spec("basenet"))
+    large, small = (cost.estimate(spec("basenet", fit__batch_size=size)).step_seconds for size in (256, 64))
+    assert large > 2 * small
 
 
 def test_the_steps_of_an_epoch_are_the_reports_two_readings() -> None:
@@ -95,7 +98,7 @@ def test_a_teacher_costs_its_forward_pass(here: Path) -> None:
     spec, teacher = catalogue.load("final"), catalogue.load("provisional")
     rundir.create(teacher, here / "runs" / "teacher")
     alone, taught, lost = (
-        cost.step_seconds(spec.replace({"fit.teacher": name})) for name in (None, "teacher", "nobody")
+        cost.estimate(spec.replace({"fit.teacher": name})).step_seconds for name in (None, "teacher", "nobody")
     )
     forward = cost.estimate(teacher, validation=64).validation_seconds
     assert taught - alone == pytest.approx(forward, rel=1e-6) and lost == alone

@@ -311,3 +311,73 @@ def test_two_processes_cannot_train_the_same_run(tmp_path: Path) -> None:
 def test_a_finished_run_is_not_trained_again(unbroken: RunDir) -> None:
     with pytest.raises(RunError, match="is finished"):
         fit.fit(unbroken, resume=True, dataset=small.dataset())
+
+
+def test_a_run_does_not_go_on_with_other_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another copy is split otherwise: the run would be validated on pictures that it has learned from."""
+    from dataclasses import replace
+
+    monkeypatch.setattr(fit, "CHUNK_SECONDS", 0)
+    run = make(tmp_path / "run", small.spec())
+    fit.fit(run, report=lambda line: run.request_stop(), dataset=small.dataset())
+    assert run.status()["state"] == "stopped" and run.file("checkpoint.npz").is_file()
+    before = run.file("checkpoint.npz").read_bytes()
+    status = fit.fit(run, resume=True, dataset=replace(small.dataset(), sha256="1" * 64))
+    assert status["state"] == "failed" and "not those of run" in status["message"]
+    assert run.file("checkpoint.npz").read_bytes() == before, "with the old pictures it goes on"
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
+
+
+@pytest.mark.parametrize("slow", ["card", "finished"])
+def test_a_stop_at_the_very_end_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: str) -> None:
+    """Left behind before its last word, the run can go on; after it, it is finished.  Nothing in between."""
+    from training import card
+
+    monkeypatch.setattr(fit, "GRACE_SECONDS", 0.1)
+    run, make_card, write_status = make(tmp_path / "run", small.spec()), card.make, RunDir.write_status
+
+    def wait() -> None:
+        run.request_stop()
+        time.sleep(1)
+
+    def slow_card(*given: Any) -> dict[str, Any]:
+        if slow == "card":
+            wait()
+        return make_card(*given)
+
+    def slow_status(self: RunDir, **fields: Any) -> None:
+        if slow == "finished" and fields.get("state") == "finished":
+            wait()
+        write_status(self, **fields)
+
+    monkeypatch.setattr(card, "make", slow_card)
+    monkeypatch.setattr(RunDir, "write_status", slow_status)
+    status = fit.fit(run, dataset=small.dataset())
+    if slow == "finished":
+        assert status["state"] == "finished" and not run.file("checkpoint.npz").exists()
+        return
+    assert status["state"] == "stopped" and run.file("checkpoint.npz").is_file()
+    time.sleep(1.2)  # the thread that was left behind comes to its end, and writes nothing
+    assert run.status()["state"] == "stopped" and run.card() is None
+    monkeypatch.setattr(card, "make", make_card)
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
+
+
+def test_a_refused_fit_leaves_a_stop_request_to_the_run_it_is_meant_for(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", small.spec())
+    run.request_stop()
+    os.utime(run.file("stop"), (0, 0))
+    with FileLock(run.file(".lock")), pytest.raises(RunError, match="already being trained"):
+        fit.fit(run, resume=True)
+    assert run.stop_requested()
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished", (
+        "an old request is not meant for it"
+    )
+
+
+def test_a_damaged_spec_fails_with_its_sentence(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", small.spec())
+    run.file("spec.json").write_text("{")
+    with pytest.raises(RunError):
+        fit.fit(run)
+    assert run.status()["state"] == "failed" and "spec.json is broken" in run.status()["message"]

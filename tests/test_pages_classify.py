@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import answers, jobs
+from tests import small
 from tests.models import make_model
 from training import catalogue, launcher, predict, rundir
 
@@ -197,7 +199,8 @@ def test_a_model_that_ships_without_weights_is_offered_with_its_figures(models, 
     (place / "spec.json").write_text(
         catalogue.variant("basenet").spec.replace({"data.name": "drawn", "fit.seed": 77}).to_json()
     )
-    (place / "card.json").write_text('{"data": {}, "figures": {"test": {"accuracy": 0.583}}, "wall_seconds": 1500}')
+    tested = {"loss": 1.5, "accuracy": 0.583, "pictures": 60}
+    (place / "card.json").write_text(json.dumps(small.card(figures={"test": tested}, wall_seconds=1500.0)))
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
     at = show()
     again = at.button(key="again-birds-large")

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import controls, measure, plan, runs, stories
+from tests import small
 from training import catalogue, cost, launcher, rundir
 from training.rundir import RunDir
 from training.spec import RunSpec
@@ -217,7 +218,8 @@ def finished(spec: RunSpec, accuracy: float = 0.4, test: dict | None = None) -> 
     run = rundir.create(spec)
     for line in history(accuracy - 0.1, accuracy):
         run.append_history({"step": round(176 * line["epoch"]), **line})
-    run.write_card({"data": {"name": spec.data.name}, "figures": {"epochs": 2, "test": test}, "wall_seconds": 4.0})
+    figures = {"epochs": 2, "test": test and {"pictures": 60, **test}}
+    run.write_card(small.card({"name": spec.data.name}, figures, wall_seconds=4.0))
     run.write_status(state="finished", epoch=2, step=0, steps_per_epoch=176, elapsed_seconds=4.0, message="")
     return run
 

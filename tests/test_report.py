@@ -5,6 +5,7 @@ import json
 import pytest
 
 from docs import report
+from tests import small
 from training import catalogue
 
 
@@ -21,11 +22,10 @@ def store(tmp_path, monkeypatch):
             figures = {
                 "epochs": 27,
                 "best_epoch": 13,
-                "test": {"loss": 1.0, "accuracy": accuracy},
-                "validation": {"accuracy": plain},
+                "test": {"loss": 1.0, "accuracy": accuracy, "pictures": 2500},
+                "validation": {"loss": 1.0, "accuracy": plain},
             }
-            card = {"spec": spec, "data": {"title": "CIFAR-100", "origin": "exact"}, "figures": figures,
-                    "wall_seconds": 270.0, "precision": "float32"}  # fmt: skip
+            card = small.card({"title": "CIFAR-100"}, figures, spec=spec, wall_seconds=270.0, precision="float32")
             (place / "card.json").write_text(json.dumps(card))
             (place / "history.jsonl").write_text(json.dumps({"accuracy": train, "val_accuracy": seen}) + "\n")
 

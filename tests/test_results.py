@@ -4,18 +4,20 @@ import json
 
 import pytest
 
+from tests import small
 from training import catalogue, results
 
 
-def store(folder, name, seed, accuracy, test=True, rest=None):
+def store(folder, name, seed, accuracy, test=True, rest=None, pictures="a"):
     place = folder / name / (f"seed-{seed}" if seed else "")
     place.mkdir(parents=True, exist_ok=True)
     spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
-    figures = {"epochs": 27, "test": {"loss": 1.0, "accuracy": accuracy} if test else None}
+    tested = {"loss": 1.0, "accuracy": accuracy, "pictures": 2500}
     if rest:
-        figures["test"]["without_near_duplicates"] = {"accuracy": rest}
-    data = {"title": "CIFAR-100, first 25 classes", "origin": "exact pixels"}
-    card = {"spec": spec, "data": data, "figures": figures, "wall_seconds": 120.0, "precision": "float32"}
+        tested["without_near_duplicates"] = {"loss": 1.0, "accuracy": rest, "pictures": 2236}
+    data = {"title": "CIFAR-100, first 25 classes", "origin": "exact pixels", "sha256": pictures}
+    figures = {"epochs": 27, "test": tested if test else None}
+    card = small.card(data, figures, spec=spec, wall_seconds=120.0, precision="float32")
     (place / "card.json").write_text(json.dumps(card))
 
 
@@ -34,7 +36,7 @@ def test_mean_deviation_and_effect(tmp_path):
     assert rows["final"].accuracy is None and rows["final"].effect is None
 
 
-@pytest.mark.parametrize("part", [("data", "title"), ("figures", "epochs"), ("spec", "fit"), ("wall_seconds",)])
+@pytest.mark.parametrize("part", [("data", "title"), ("figures", "epochs"), ("spec", "network")])
 def test_a_card_that_is_not_whole_is_no_figure(tmp_path, part):
     for seed in (0, 1):
         store(tmp_path, "basenet", seed, 0.4)
@@ -66,7 +68,25 @@ def test_welchs_interval_is_that_of_r():
 
 def test_an_effect_of_single_seeds_has_no_interval_and_says_so():
     assert str(results.effect([0.5], [0.4, 0.42])) == "+9.0 (no interval)"
-    assert str(results.effect([0.5, 0.5], [0.4, 0.4])) == "+10.0 [+10.0, +10.0]"
+    assert str(results.effect([0.5, 0.5], [0.4, 0.4])) == "+10.0 (no interval)", "equal by chance is no certainty"
+
+
+def test_what_is_of_another_spec_or_another_seed_s_twin_is_no_figure_and_other_pictures_give_no_effect(tmp_path):
+    for name in ("basenet", "basenet-norm"):
+        for seed in (0, 1):
+            store(tmp_path, name, seed, 0.4)
+    twin, other = (tmp_path / "basenet" / f"seed-{number}" for number in (8, 9))
+    for place in (twin, other):
+        place.mkdir()
+    card = json.loads((tmp_path / "basenet" / "card.json").read_text())
+    (twin / "card.json").write_text(json.dumps(card))
+    card["spec"]["fit"] |= {"seed": 9, "learning_rate": 0.5}
+    (other / "card.json").write_text(json.dumps(card))
+    rows = {row.name: row for row in results.rows(tmp_path)}
+    assert rows["basenet"].seeds == (0, 1) and rows["basenet-norm"].effect is not None
+    store(tmp_path, "basenet-norm", 2, 0.4, pictures="b")
+    rows = {row.name: row for row in results.rows(tmp_path)}
+    assert rows["basenet-norm"].effect is None
 
 
 def test_one_seed_says_so_and_unevaluated_or_broken_cards_are_no_figures(tmp_path):

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests import small
-from training import rundir
+from training import commands, rundir
 from training.rundir import RunDir, RunError
 from training.weights import load_model
 
@@ -82,6 +83,51 @@ def test_a_damaged_file_is_passed_over(run: RunDir, name: str, content: str) -> 
     assert status["state"] in rundir.STATES and status["epoch"] == 0 and status["message"] is not None
     assert run.history() == [] and run.card() is None
     assert [found.id for found in rundir.runs()] == [run.id]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"figures": {"test": None}}, "figures.epochs"),
+        ({"figures": {"epochs": 1, "test": {"loss": 1.0, "accuracy": 0.5}}}, "figures.test.pictures"),
+        ({"figures": {"epochs": 1, "validation": {"loss": float("nan"), "accuracy": 0.5}}}, "figures.validation.loss"),
+        ({"figures": {"epochs": 1, "validation": {"loss": 1.0, "accuracy": "high"}}}, "figures.validation.accuracy"),
+        ({"data": {"name": "drawn", "title": "", "origin": "", "classes": "abc"}}, "data.classes"),
+        ({"data": {"name": "drawn", "title": "", "origin": "", "classes": [], "train": "x"}}, "data.train"),
+        (
+            {"calibration": {"temperature": 1.0, "loss": {"before": 1.0, "after": 1.0}, "pictures": 9}},
+            "calibration.ece",
+        ),
+        ({"calibration": {"temperature": 0.0}}, "calibration.temperature"),
+        ({"picture_size": "32"}, "picture_size"),
+    ],
+)
+def test_a_damaged_card_is_none_and_whoever_needs_it_says_what_is_wrong(run: RunDir, change: dict, told: str) -> None:
+    run.write_card(small.card())
+    assert run.card() == run.finished_card() == small.card()
+    run.write_card(small.card() | change)
+    assert run.card() is None
+    with pytest.raises(RunError, match=f"card.json is broken \\({told}: "):
+        run.finished_card()
+    assert commands.row(run)["figures"] is None
+    run.file("card.json").write_text("{")
+    with pytest.raises(RunError, match="it is not whole"):
+        run.finished_card()
+    run.file("card.json").unlink()
+    with pytest.raises(RunError, match="is stopped: let it finish first"):
+        run.finished_card()
+
+
+def test_changes_of_a_card_by_two_at_once_are_both_kept(run: RunDir) -> None:
+    run.write_card(small.card())
+
+    def note(number: int) -> None:
+        for _ in range(20):
+            run.change_card(lambda card: card.setdefault("notes", []).append(number))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(note, range(2)))
+    assert sorted(run.finished_card()["notes"]) == [0] * 20 + [1] * 20
 
 
 def test_a_line_that_a_kill_cut_is_not_read(run: RunDir) -> None:

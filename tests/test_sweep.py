@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import time
+from threading import Timer
 from types import SimpleNamespace
 
 import pytest
 
+from tests import small
 from training import catalogue, rundir, ship, sweep
 from training.rundir import RunDir
 
@@ -16,6 +18,7 @@ from training.rundir import RunDir
 FIT = """
 import sys, time
 from pathlib import Path
+from tests import small
 from training.rundir import RunDir, process_identity
 run, end = RunDir(Path(sys.argv[1])), sys.argv[2]
 for epoch in range(run.status()["epoch"], 4):
@@ -32,8 +35,8 @@ for epoch in range(run.status()["epoch"], 4):
         sys.exit(1)
     run.append_history({"kind": "epoch", "epoch": epoch + 1, "step": epoch, "loss": 1, "accuracy": .5, "val_loss": 1,
                         "val_accuracy": .5})
-run.write_card({"data": {}, "spec": {"fit": {"seed": run.spec().fit.seed}},
-                "figures": {"epochs": 4, "validation": {"accuracy": .5 + run.spec().fit.seed / 10}}})
+figures = {"epochs": 4, "validation": {"loss": 1, "accuracy": .5 + run.spec().fit.seed / 10}}
+run.write_card(small.card(figures=figures, spec={"fit": {"seed": run.spec().fit.seed}}))
 run.write_status(state="finished", epoch=4)
 """
 NAMES = ["basenet", "basenet-norm"]
@@ -85,7 +88,7 @@ def test_what_ships_is_done_though_its_run_is_elsewhere(sweeping, tmp_path):
     folder = tmp_path / "models" / "basenet"
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text(catalogue.load("basenet").to_json())
-    (folder / "card.json").write_text(json.dumps({"data": {}, "figures": {}, "spec": {"fit": {"seed": 0}}}))
+    (folder / "card.json").write_text(json.dumps(small.card()))
     assert "1 runs done, 1 to do" in sweeping()[1]
 
 
@@ -189,3 +192,30 @@ def test_of_each_seed_the_small_come_first_and_only_they_share_the_time():
     ] * 2
     assert sweep.side_by_side([todo[1]] * 3) == 1
     assert 1 <= sweep.side_by_side(todo[::3]) <= 2
+
+
+def test_a_run_of_another_spec_in_its_place_is_told_and_never_published(sweeping, tmp_path):
+    job = sweep.jobs(["basenet"], 1)[0]
+    rundir.create(job.spec.replace({"fit.epochs": 3}), tmp_path / "runs" / job.run.id)
+    with pytest.raises(rundir.RunError, match="holds a run of another basenet than the catalogue's"):
+        sweeping()
+    assert not rundir.models()
+
+
+def test_what_a_resumed_run_has_done_is_not_counted_again(sweeping, tmp_path):
+    job = sweep.jobs(["basenet"], 1)[0]
+    assert job.seconds({"basenet": (0.5, 10)}) == 27 * 5
+    rundir.create(job.spec, tmp_path / "runs" / job.run.id).write_status(epoch=20)
+    assert job.seconds({"basenet": (0.5, 10)}) == 7 * 5
+
+
+def test_a_fit_that_somebody_stops_is_not_done(sweeping, tmp_path):
+    """Of one that failed, the sweep goes on with the next; of one that was stopped, it ends."""
+    from threading import Event
+
+    for end, goes_on in (("failed", True), ("stopped", False)):
+        job = sweep.jobs(["basenet"], 2)[goes_on]
+        run = rundir.create(job.spec, job.run.path)
+        run.write_status(state="running", **rundir.process_identity())
+        Timer(0.3, run.write_status, kwargs={"state": end}).start()
+        assert sweep._fit(job, float("inf"), Event(), lambda said: None) is goes_on

@@ -95,9 +95,7 @@ def test_the_test_figures_are_taken_once_and_reproduced_exactly(run: RunDir) -> 
     )
 
 
-def test_other_classes_and_other_sizes_are_refused(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RunError, match="has others"):
-        evaluate(run, "birds")
+def test_other_sizes_are_refused(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "load_test", lambda name: (np.zeros((2, 16, 12, 3), np.uint8), np.zeros(2, np.int32)))
     with pytest.raises(RunError, match="takes pictures of 8x8; those of drawn are 12x16"):
         evaluate(run)
@@ -158,3 +156,45 @@ def test_a_further_seed_ships_its_card_alone(run: RunDir) -> None:
 def test_a_model_needs_a_plain_name(run: RunDir, name: str) -> None:
     with pytest.raises(RunError, match="is no name for a model"):
         ship(run, name)
+
+
+def test_calibration_keeps_test_figures_that_were_taken_meanwhile(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import calibration
+
+    report = calibration.temperature_report
+
+    def meanwhile(*given: Any) -> dict[str, Any]:
+        evaluate(run)
+        return report(*given)
+
+    monkeypatch.setattr(calibration, "temperature_report", meanwhile)
+    calibration.calibrate(run)
+    card = run.finished_card()
+    assert card["figures"]["test"]["pictures"] == 60 and card["calibration"]["pictures"] == 30
+
+
+def test_what_learned_from_other_pictures_is_neither_calibrated_nor_shipped(run: RunDir) -> None:
+    from training import calibration
+    from training.data import DataError
+
+    run.change_card(lambda card: card["data"].update(sha256="1" * 64))
+    with pytest.raises(DataError, match="may have learned from some of these validation pictures"):
+        calibration.calibrate(run)
+    with pytest.raises(DataError, match="not those of"):
+        ship(run, "small")
+    assert not rundir.models()
+
+
+def test_a_name_is_of_one_spec_and_a_seed_of_one_run(run: RunDir) -> None:
+    with pytest.raises(RunError, match="This run is no basenet: name is 'small' and not 'basenet'"):
+        ship(run, "basenet")
+    ship(run, "small")
+    with pytest.raises(RunError, match="has a run with seed 0 already"):
+        ship(run, "small", card_only=True)
+    other = small.spec(fit__seed=1)
+    run.file("spec.json").write_text(other.replace({"fit.learning_rate": 0.5}).to_json())
+    with pytest.raises(RunError, match=r"no small: fit\.learning_rate is 0\.5 and not 0\.01"):
+        ship(run, "small", card_only=True)
+    run.file("spec.json").write_text(other.to_json())
+    ship(run, "small", card_only=True)
+    assert (rundir.find("small").path / "seed-1" / "card.json").is_file()

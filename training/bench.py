@@ -70,6 +70,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="JSON file to write (default bench.json)")
     options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error("--rounds is 1 or more")
+    try:
+        options.out.open("a").close()  # now, not after the measuring
+    except OSError as error:
+        parser.error(f"{options.out} cannot be written: {error.strerror}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         specs = [catalogue.variant(name).spec for name in options.networks]

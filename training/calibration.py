@@ -64,11 +64,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 def temperature_report(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """Temperature, and calibration error and cross-entropy before and after it.
 
-    "After" is measured on each half of the pictures with the temperature fitted on the other
-    half, so that it is not flattered.  Where that does not lower the cross-entropy, the
+    "After" is measured on each half of every class's pictures with the temperature fitted on the
+    other half, so that it is not flattered.  Where that does not lower the cross-entropy, the
     temperature stays 1.
     """
-    halves = np.arange(len(labels)) % 2 == 0
+    halves = np.empty(len(labels), bool)
+    halves[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % 2 == 0
     scaled = np.empty(np.shape(logits))
     for half in (halves, ~halves):
         scaled[half] = logits[half] / fit_temperature(logits[~half], labels[~half])
@@ -97,13 +98,10 @@ def calibrate(run: RunDir, detection: bool = True, pictures: Dataset | None = No
     """
     from training import data, predict
     from training.pictures import resize
-    from training.rundir import RunError
 
-    card = run.card()
-    if card is None:
-        raise RunError(f"{run.id} has no card yet: it can be calibrated when it has finished.")
-    spec = run.spec()
+    card, spec = run.finished_card(), run.spec()
     pictures = pictures or data.load(spec.data.name, spec.data.validation)
+    pictures.check(card["data"].get("sha256", ""), run.id)
     classifier = predict.load(run)
     logits = classifier.logits(pictures.validation_images)
     report = temperature_report(logits, pictures.validation_labels)
@@ -123,7 +121,7 @@ def calibrate(run: RunDir, detection: bool = True, pictures: Dataset | None = No
         if size > 2 * SHRUNK:
             small = np.stack([resize(resize(image, SHRUNK), size) for image in pictures.validation_images[::3]])
             report["unlike"]["shrunk"] = {"share": flagged(small), "pictures": len(small), "size": SHRUNK}
-    run.write_card({**card, "calibration": report})
+    run.change_card(lambda card: card.update(calibration=report))
     return report
 
 

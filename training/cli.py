@@ -278,21 +278,13 @@ def delete(run: Run) -> None:
 
 
 @app.command()
-def evaluate(
-    model: Trained,
-    data_name: Annotated[
-        str | None, typer.Option("--data", metavar="NAME", help="Other pictures than its own.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
+def evaluate(model: Trained, as_json: Json = False) -> None:
     """Measure on the test pictures.  The first figures are kept in the card; later ones are compared with them."""
     from training.evaluate import evaluate as measure
 
-    if data_name is not None:
-        _known(data_name)
     run = _trained(model)
     with console.quiet():
-        found = measure(run, data_name)
+        found = measure(run)
     _answer(as_json, found, lambda: console.tested(found))
 
 

@@ -34,7 +34,8 @@ def _run(spec: RunSpec | None, directory: Path | None, resume: bool) -> RunDir:
         run = RunDir(directory)
         if spec is not None and spec != run.spec():
             raise SpecError(f"{directory} holds a run of another spec: leave the spec out to go on with it.")
-        run.file("stop").unlink(missing_ok=True)  # an old request is not meant for this
+        if run.status()["state"] == "finished":
+            raise RunError(f"{run.id} is finished; there is nothing to go on with.")
         return run
     if spec is None:
         raise RunError(f"{directory} is not a run: it has no spec.json.")
@@ -115,9 +116,7 @@ def predict(run: RunDir, files: list[str], top: int) -> dict[str, Any]:
     from training import pictures
     from training import predict as predicting
 
-    card = run.card()
-    if card is None:
-        raise RunError(f"{run.id} is {run.status()['state']} and cannot classify yet: let it finish first.")
+    card = run.finished_card()
     read = [pictures.read(_content(file), file) for file in files]
     classifier = predicting.load(run)
     size, names = classifier.picture_size, predicting.class_names(card)

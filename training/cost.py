@@ -21,8 +21,8 @@ from typing import Any
 
 from training import paths, processor, rundir
 from training.describe import Description, describe
-from training.rundir import RunError
-from training.spec import RunSpec, SpecError, parse
+from training.rundir import RunDir, RunError
+from training.spec import RunSpec
 
 ARITHMETIC = 0.70  # time of a forward and backward pass, as a share of 6 FLOP a multiply-add at the measured rate
 MEMORY = 68.0  # passes over all layer outputs, in a step
@@ -63,11 +63,6 @@ def estimate(spec: RunSpec, pictures: int = PICTURES, validation: int = VALIDATI
     factor, basis = _correction(spec, _observations(paths.runs_dir()))
     step, picture = _model(spec, machine())
     return Estimate(factor * step, factor * picture * validation, steps_per_epoch(spec, pictures), basis)
-
-
-def step_seconds(spec: RunSpec) -> float:
-    """Seconds of one training step on this machine."""
-    return estimate(spec).step_seconds
 
 
 def forward_seconds(macs: int) -> float:
@@ -202,7 +197,7 @@ def _costs_alike(a: RunSpec, b: RunSpec) -> bool:
 def _observations(runs: Path) -> tuple[Observation, ...]:
     """The latest trainings under `runs`, at most 20."""
     try:
-        files = [(entry.stat().st_mtime, entry) for entry in runs.glob("*/card.json")]
+        files = [(entry.stat().st_mtime, entry) for entry in runs.glob("[!.]*/card.json")]
     except OSError:
         return ()
     latest = sorted(files, key=lambda item: item[0], reverse=True)[:20]
@@ -213,14 +208,13 @@ def _observations(runs: Path) -> tuple[Observation, ...]:
 @lru_cache(maxsize=256)
 def _observe(card: Path, modified: float) -> Observation | None:
     """What a training that came to its end says; `modified` makes a card that changed be read again."""
+    run = RunDir(card.parent)
     try:
-        pictures = json.loads(card.read_bytes())["data"]["train"]
-        spec = parse((card.parent / "spec.json").read_bytes())
-        lines = [json.loads(line) for line in (card.parent / "history.jsonl").read_text().splitlines()]
-        epochs = [float(line["seconds"]) for line in lines if line.get("kind") == "epoch"]
-    except (OSError, ValueError, KeyError, TypeError, SpecError):
-        return None  # not a run directory of ours, or a damaged one
-    if not epochs:
+        spec, whole = run.spec(), run.card()
+    except RunError:
+        return None
+    epochs = [line["seconds"] for line in run.history() if line["kind"] == "epoch" and line.get("seconds")]
+    if whole is None or not epochs or not (pictures := whole["data"].get("train")):
         return None
     step, picture = _model(spec, machine())
     modelled = step * steps_per_epoch(spec, pictures) + picture * pictures / 9

@@ -17,6 +17,7 @@ import numpy as np
 from training import model as networks
 from training.augment import augment
 from training.augment_reference import statistics
+from training.calibration import cross_entropy
 from training.describe import expand
 from training.memory import keep_freed_memory
 from training.mix import mix
@@ -235,17 +236,8 @@ class Engine:
         `augmented` changes the pictures at random, as `ImageDataGenerator(validation_split=…)`
         does with its validation pictures; `draw` (the epoch, say) selects the changes.
         """
-        logits = self._logits(images, augmented, draw)
-        shifted = logits - logits.max(1, keepdims=True)
-        rows, labels = np.arange(len(labels)), np.asarray(labels)
-        losses = np.log(np.exp(shifted).sum(1)) - shifted[rows, labels]
-        return float(losses.mean()), float((logits.argmax(1) == labels).mean())
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 (n, classes), for pictures as uint8; computed in float32."""
-        logits = self._logits(images)
-        powers = np.exp(logits - logits.max(1, keepdims=True))
-        return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+        logits, labels = self._logits(images, augmented, draw), np.asarray(labels)
+        return cross_entropy(logits, labels), float((logits.argmax(1) == labels).mean())
 
     def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
         parts = []

@@ -34,26 +34,21 @@ def figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def evaluate(run: RunDir, data: str | None = None) -> dict[str, Any]:
-    """The test figures of a finished run or shipped model, on its own data set or on `data`.
+def evaluate(run: RunDir) -> dict[str, Any]:
+    """The test figures of a finished run or shipped model.
 
     Returns {"run", "data", "test": {"loss", "accuracy", "pictures"}, "card": the figures that
     the card held before, or None}.  Where near-duplicates of training pictures are known among
     the test pictures, "test" has the figures "without_near_duplicates", too.  Only the first
-    figures on the run's own data set are stored, and the first count of its confusions; a card
-    of before gets what it lacks where the other figures come out as they were.
+    figures are stored, and the first count of the run's confusions; a card of before gets what it
+    lacks where the other figures come out as they were.
     Raises `RunError` and `training.data.DataError`.
     """
     from training import predict
-    from training.data import class_names, duplicates, load_test
+    from training.data import duplicates, load_test
 
-    card = _card(run)
-    own = card["data"]["name"]
-    name = data or own
-    if name != own and list(class_names(name)) != card["data"]["classes"]:
-        raise RunError(
-            f"{run.id} was trained on the classes of {own}; {name} has others, so it cannot be tested there."
-        )
+    card = run.finished_card()
+    name = card["data"]["name"]
     classifier = predict.load(run)
     images, labels = load_test(name)
     size = classifier.picture_size
@@ -63,31 +58,14 @@ def evaluate(run: RunDir, data: str | None = None) -> dict[str, Any]:
         )
     logits = classifier.logits(images)
     taken = figures(logits, labels)
-    keep = duplicates.kept(name, card["data"].get("sha256", ""), images, labels) if name == own else None
+    keep = duplicates.kept(name, card["data"].get("sha256", ""), images, labels)
     if keep is not None:
         taken["without_near_duplicates"] = figures(logits[keep], labels[keep])
-    if name == own and confusions.read(run) is None:
-        names = predict.class_names(card)
-        confusions.write(run, confusions.Confusions.of(name, names, logits, labels))
+    if confusions.read(run) is None:
+        confusions.write(run, confusions.Confusions.of(name, predict.class_names(card), logits, labels))
     stored = card["figures"].get("test")
     new = {key: value for key, value in taken.items() if key not in (stored or {})}
-    if name == own and new and all(stored[key] == taken[key] for key in taken if stored and key in stored):
-        card = _card(run)  # read again: something else may have been noted in it meanwhile
+    if new and all(stored[key] == taken[key] for key in taken if stored and key in stored):
         when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-        card["figures"]["test"] = when | (stored or {}) | new
-        run.write_card(card)
-    return {"run": run.id, "data": name, "test": taken, "card": stored if name == own else None}
-
-
-def _card(run: RunDir) -> dict[str, Any]:
-    card = run.card()
-    if card is None:
-        state = run.status()["state"]
-        raise RunError(f"{run.id} is {state} and has no weights to test yet: let it finish first.")
-    try:
-        _ = card["data"]["name"], card["data"]["classes"], card["figures"]["test"]
-    except (KeyError, TypeError):
-        raise RunError(
-            f"{run.file('card.json')} is broken: it does not say which pictures the run was trained on."
-        ) from None
-    return card
+        run.change_card(lambda card: card["figures"].update(test=when | (stored or {}) | new))
+    return {"run": run.id, "data": name, "test": taken, "card": stored}

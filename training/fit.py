@@ -75,8 +75,14 @@ def fit(
             raise RunError(f"{run.id} is finished; there is nothing to go on with.")
         if run.file("checkpoint.npz").is_file() and not resume:
             raise RunError(f"{run.id} has begun already; --resume goes on with it.")
+        run.forget_old_stop()
         run.clear_partial()
-        _Fit(run, report, dataset).supervise()
+        try:
+            fit = _Fit(run, report, dataset)
+        except RunError as error:  # a damaged spec: else the queue would say no more than that the process is gone
+            run.write_status(state="failed", message=str(error))
+            raise
+        fit.supervise()
     return run.status()
 
 
@@ -87,7 +93,7 @@ class _Fit:
         self.run_dir, self.report, self.spec, self.dataset = run, report, run.spec(), dataset
         self.stopping = threading.Event()
         self.writing = threading.Lock()  # status.json, which both threads write
-        self.left_behind = False
+        self.left_behind = self.ended = False  # one of the two threads has the last word, never both
         self.progress: dict[str, Any] = {
             "epoch": 0, "step": 0,  # whole epochs done, and steps of the next one
             "loss": 0.0, "accuracy": 0.0,  # sums over the steps of the unfinished epoch
@@ -106,15 +112,16 @@ class _Fit:
         asked, beaten = None, time.monotonic()
         with _signals(self.stopping):
             worker.start()
-            while worker.is_alive():
+            while True:
                 worker.join(0.05)
+                if not worker.is_alive():
+                    return
                 now = time.monotonic()
                 if self.run_dir.stop_requested():
                     self.stopping.set()
                 if self.stopping.is_set():
                     asked = asked or now
-                    if now - asked > GRACE_SECONDS:
-                        self.leave_behind()
+                    if now - asked > GRACE_SECONDS and self.leave_behind():
                         return
                 elif now - beaten > BEAT_SECONDS:
                     beaten = now
@@ -126,11 +133,21 @@ class _Fit:
         self.check_stop()
         self.write_status(message=f"Computing features: {done} of {total} pictures")
 
-    def leave_behind(self) -> None:
-        """End the run without its thread; the last checkpoint stands."""
+    def leave_behind(self) -> bool:
+        """End the run without its thread, unless that has ended it meanwhile; the last checkpoint stands."""
         with self.writing:
+            if self.ended:
+                return False
             self.left_behind = True  # from here on the thread writes nothing
         self.end("stopped", "Stopped on request, in the middle of a step; resume goes on from the last checkpoint.")
+        return True
+
+    def have_last_word(self) -> None:
+        """From here on the thread cannot be left behind; raises `Stopped` where it was."""
+        with self.writing:
+            if self.left_behind:
+                raise Stopped
+            self.ended = True
 
     def write_status(self, **fields: Any) -> None:
         with self.writing:
@@ -160,7 +177,8 @@ class _Fit:
             self.settle("failed", f"{told} (log.txt in the run directory has the details.)")
 
     def settle(self, state: str, message: str) -> None:
-        if not self.left_behind:
+        with suppress(Stopped):
+            self.have_last_word()
             self.end(state, message)
 
     def train(self) -> None:
@@ -318,19 +336,28 @@ class _Fit:
     def checkpoint(self) -> None:
         """From here a killed run goes on."""
         start = time.monotonic()
-        note = np.frombuffer(json.dumps(self.progress).encode(), np.uint8)
+        assert self.dataset is not None
+        note = np.frombuffer(json.dumps(self.progress | {"pictures": self.dataset.sha256}).encode(), np.uint8)
         write_arrays(self.run_dir.file("checkpoint.npz"), self.engine.state() | {"progress": note})
         end, (least, most) = time.monotonic(), CHECKPOINT_SECONDS
         self.next_checkpoint = end + min(max(least, (end - start) / CHECKPOINT_SHARE), most)
 
     def restore(self) -> None:
         """Weights, momenta and progress from the checkpoint; raises `RunError` where it is broken."""
+        assert self.dataset is not None
         arrays = read_arrays(self.run_dir.file("checkpoint.npz"))
         try:
-            self.progress |= json.loads(arrays.pop("progress").tobytes())
+            progress = json.loads(arrays.pop("progress").tobytes())
+            self.dataset.check(progress.pop("pictures", ""), self.run_dir.id)
+            for count in ("epoch", "step", "validated"):
+                progress[count] = int(progress[count])
+            self.progress |= progress
             self.engine.restore(arrays)
-        except (KeyError, ValueError, TypeError) as error:
-            raise RunError(f"The checkpoint of {self.run_dir.id} does not fit its spec: {error}") from None
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"The checkpoint of {self.run_dir.id} does not fit its spec ({error}): delete "
+                f"{self.run_dir.file('checkpoint.npz')} to begin anew."
+            ) from None
 
     def finish(self) -> None:
         """Early stopping's best weights back, the files of the finished model, and the card."""
@@ -347,13 +374,11 @@ class _Fit:
         if self.spec.data.backbone is None:  # a head without its backbone is of no use to others; `export` joins them
             whole = networks.exportable(self.spec.network, self.engine.model, mean, std)
             weights.save_keras(run.file("model.keras"), whole)
-        if self.left_behind:
-            raise Stopped
-        run.write_card(card.make(run, self.dataset, self.engine, progress["elapsed"]))
+        made = card.make(run, self.dataset, self.engine, progress["elapsed"])
+        self.have_last_word()
+        run.write_card(made)
         if self.spec.data.backbone is None:
             calibration.calibrate(run, detection=False, pictures=self.dataset)
-        if self.left_behind:
-            raise Stopped
         self.write_status(
             state="finished", finished=time.time(), message=self.last_word(), epoch=progress["epoch"],
             step=progress["step"], elapsed_seconds=round(progress["elapsed"], 2), eta_seconds=0,

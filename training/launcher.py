@@ -109,7 +109,10 @@ def stop(run: RunDir) -> None:
     while (status := run.status())["state"] == "running":
         if time.monotonic() > deadline:
             _kill(status["pid"])
-            run.write_status(state="stopped", message="Stopped on request; resume goes on from the last checkpoint.")
+            if run.status()["state"] == "stopped":  # it may have come to its end meanwhile
+                run.write_status(
+                    state="stopped", message="Stopped on request; resume goes on from the last checkpoint."
+                )
             run.file("stop").unlink(missing_ok=True)
             return
         time.sleep(0.03)

@@ -121,7 +121,7 @@ def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    threshold = round(rate * 65536)
+    threshold = min(round(rate * 65536), 65535)
     words = tf.random.stateless_uniform([(tf.size(x) + 1) // 2], seed, None, None, tf.int32)
     bits = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[: tf.size(x)]
     keep = tf.cast(tf.reshape(bits, tf.shape(x)) >= tf.constant(threshold, tf.uint16), x.dtype)

@@ -7,7 +7,6 @@ card holds is missing from the table.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from math import pi, sqrt, tan
 from pathlib import Path
@@ -19,6 +18,8 @@ import numpy as np
 from training import catalogue
 from training.describe import describe
 from training.paths import models_dir
+from training.rundir import RunDir
+from training.spec import SpecError, parse
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Effect:
-    """Difference of two mean accuracies; the interval (95 %, Welch's t) needs two seeds on both sides."""
+    """Difference of two mean accuracies; the interval (95 %, Welch's t) needs two seeds on both sides that differ."""
 
     difference: float
     low: float | None
@@ -76,17 +77,25 @@ class Row:
 
 
 def cards(name: str, directory: Path | None = None) -> list[dict[str, Any]]:
-    """The cards of every stored seed of a variant whose test set was evaluated, shipped one first."""
+    """The cards of every stored seed of a variant whose test set was evaluated, shipped one first.
+
+    A card that is damaged, or being written, is no figure, nor is one of another spec or with the seed of one before.
+    """
     folder = (directory or models_dir()) / name
-    found = []
-    for path in [folder / "card.json", *sorted(folder.glob("seed-*/card.json"))]:
+    found: dict[int, dict[str, Any]] = {}
+    first = catalogue.variant(name).spec if name in catalogue.names() else None
+    for place in [folder, *sorted(folder.glob("seed-*"))]:
+        card = RunDir(place).card()
+        if card is None or not card["figures"].get("test"):
+            continue
         try:
-            card = json.loads(path.read_text(encoding="utf-8"))
-            if card["figures"]["test"]:
-                found.append(card)
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # no such seed, or a card that is being written or was damaged: not a figure
-    return found
+            spec = parse(card["spec"])
+        except SpecError:
+            continue
+        first = first or spec
+        if spec.replace({"fit.seed": first.fit.seed}) == first:
+            found.setdefault(spec.fit.seed, card)
+    return list(found.values())
 
 
 def t95(freedom: float) -> float:
@@ -108,8 +117,8 @@ def effect(child: list[float], parent: list[float]) -> Effect | None:
     if min(len(child), len(parent)) < 2:
         return Effect(difference, None, None)
     parts = [stdev(values) ** 2 / len(values) for values in (child, parent)]
-    if not sum(parts):
-        return Effect(difference, difference, difference)
+    if not sum(parts):  # equal by chance of so few: no measure of the noise
+        return Effect(difference, None, None)
     freedom = sum(parts) ** 2 / sum(p**2 / (len(v) - 1) for p, v in zip(parts, (child, parent), strict=True))
     half = t95(freedom) * sqrt(sum(parts))
     return Effect(difference, difference - half, difference + half)
@@ -117,10 +126,7 @@ def effect(child: list[float], parent: list[float]) -> Effect | None:
 
 def rows(directory: Path | None = None) -> list[Row]:
     """Every entry of the catalogue, in its order, trained or not."""
-    stored = {
-        entry.name: [card for card in cards(entry.name, directory) if _is_whole(card)] for entry in catalogue.variants()
-    }
-    accuracies = {name: [card["figures"]["test"]["accuracy"] for card in found] for name, found in stored.items()}
+    stored = {entry.name: cards(entry.name, directory) for entry in catalogue.variants()}
     table = []
     for entry in catalogue.variants():
         found = stored[entry.name]
@@ -146,22 +152,17 @@ def rows(directory: Path | None = None) -> list[Row]:
                 parameters=network.params,
                 macs=network.macs,
                 precision=" / ".join(sorted({card["precision"] for card in found})),
-                effect=effect(accuracies[entry.name], accuracies.get(entry.parent or "", [])),
+                effect=_effect(found, stored.get(entry.parent or "", [])),
             )
         )
     return table
 
 
-def _is_whole(card: dict[str, Any]) -> bool:
-    """Whether a card holds all that a row is made of."""
-    try:
-        figures, data = card["figures"], card["data"]
-        numbers = (figures["test"]["loss"], figures["test"]["accuracy"], figures["epochs"], card["wall_seconds"],
-                   card["spec"]["fit"]["seed"])  # fmt: skip
-        words = data["title"], data["origin"], card["precision"]
-    except (KeyError, TypeError):
-        return False
-    return all(isinstance(n, int | float) for n in numbers) and all(isinstance(word, str) for word in words)
+def _effect(child: list[dict[str, Any]], parent: list[dict[str, Any]]) -> Effect | None:
+    """The effect on test accuracy, where all cards are of the same pictures."""
+    if len({card["data"].get("sha256", "") for card in [*child, *parent]}) > 1:
+        return None
+    return effect(*([card["figures"]["test"]["accuracy"] for card in cards] for cards in (child, parent)))
 
 
 def to_json(table: list[Row]) -> dict[str, Any]:

@@ -15,21 +15,25 @@ Files are replaced in one step, so that a reader never sees half of one.  A ship
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+from training import card_schema
 from training import spec as specs
-from training.paths import models_dir, runs_dir
+from training.paths import cache_dir, models_dir, runs_dir
 from training.spec import RunSpec, SpecError
 
 ACTIVE = ("queued", "running")
@@ -152,16 +156,33 @@ class RunDir:
         write_atomic(self.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in kept))
 
     def card(self) -> dict[str, Any] | None:
-        """The card of a finished run; None where there is none, or one that cannot be a card."""
+        """The card of a finished run; None where there is none, or a broken one."""
         card = _read_json(self.file("card.json"))
-        figures = card.get("figures")
-        if not isinstance(figures, dict) or not isinstance(card.get("data"), dict):
-            return None
-        return (
-            card
-            if all(isinstance(figures.get(part), dict | None) for part in ("train", "validation", "test"))
-            else None
-        )
+        return card if card and not card_schema.problem(card) else None
+
+    def finished_card(self) -> dict[str, Any]:
+        """The card, for what needs one; raises `RunError` where there is none, or a broken one."""
+        if (card := self.card()) is not None:
+            return card
+        file = self.file("card.json")
+        if file.is_file():
+            wrong = card_schema.problem(_read_json(file)) if _read_json(file) else "it is not whole"
+            raise RunError(f"{file} is broken ({wrong}): put the old file back, or train {self.id} again.")
+        raise RunError(f"{self.id} is {self.status()['state']}: let it finish first.")
+
+    def change_card(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Let `change` alter the card that is there now, whoever else noted something in it meanwhile."""
+        try:
+            folder = cache_dir() / "locks"  # not beside the card: shipped models hold nothing but what ships
+            folder.mkdir(parents=True, exist_ok=True)
+            name = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
+            with FileLock(folder / f"{name}.lock", timeout=30):
+                card = self.finished_card()
+                change(card)
+                self.write_card(card)
+        except (OSError, Timeout) as error:
+            reason = getattr(error, "strerror", None) or "another process holds it"
+            raise RunError(f"{self.path} cannot be written: {reason}.") from None
 
     def write_card(self, card: dict[str, Any]) -> None:
         write_atomic(self.file("card.json"), json.dumps(card, indent=2) + "\n")
@@ -179,6 +200,14 @@ class RunDir:
 
     def stop_requested(self) -> bool:
         return self.file("stop").exists()
+
+    def forget_old_stop(self) -> None:
+        """Remove a request from before this process began: it is not meant for it."""
+        import psutil
+
+        with suppress(OSError):
+            if self.file("stop").stat().st_mtime < psutil.Process().create_time():
+                self.file("stop").unlink()
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -218,11 +247,8 @@ def _is_line(line: Any) -> bool:
     """Whether a line of the history has the figures of its kind."""
     if not isinstance(line, dict) or line.get("kind") not in ("step", "epoch"):
         return False
-    needed = ("epoch", "step", "loss", "accuracy")
-    return all(
-        _is_number(line.get(name))
-        for name in needed + (("val_loss", "val_accuracy") if line["kind"] == "epoch" else ())
-    )
+    needed = ["epoch", "step", "loss", "accuracy"] + ["val_loss", "val_accuracy"] * (line["kind"] == "epoch")
+    return all(_is_number(line.get(name)) for name in needed) and _is_number(line.get("seconds", 0))
 
 
 def alive(status: dict[str, Any]) -> bool:

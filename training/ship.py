@@ -7,10 +7,11 @@ import re
 import shutil
 from typing import Any
 
-from training import calibration, confusions, data, predict, rundir, unlike, weights
+from training import calibration, catalogue, confusions, data, predict, rundir, unlike, weights
 from training.evaluate import evaluate, figures
 from training.paths import models_dir
 from training.rundir import RunDir, RunError, write_atomic
+from training.spec import RunSpec, difference
 
 
 def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool = False) -> dict[str, Any]:
@@ -21,15 +22,14 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
     test figures and confusions are taken, once.  With `card_only`, the full weights are measured and left
     out: `models/NAME/seed-K` holds the card and curves of a further seed.
     """
-    card = run.card()
-    if card is None:
-        raise RunError(f"{run.id} is {run.status()['state']}; only a finished run can ship.")
+    card = run.finished_card()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise RunError(f"{name!r} is no name for a model: letters, digits, dots and dashes, 64 at most.")
     spec = run.spec()
     target = models_dir() / (f"{name}/seed-{spec.fit.seed}" if card_only else name)
     if (target / "card.json").exists():
         raise RunError(f"{target} is there already; delete it first if it is to be replaced.")
+    _check_place(spec, name, card_only)
     made = RunDir(target.with_name(f".{target.name}.partial"))
     shutil.rmtree(made.path, ignore_errors=True)
     try:
@@ -53,9 +53,22 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
     return rundir.RunDir(target).card() or {}
 
 
+def _check_place(spec: RunSpec, name: str, card_only: bool) -> None:
+    """Raise `RunError` where NAME is of another spec, but for the seed, or, for a further seed, has that one already."""
+    folders = (models_dir() / name, *(models_dir() / name).glob("seed-*"))
+    stored = [RunDir(folder).spec() for folder in folders if (folder / "card.json").is_file()]
+    for other in [*stored, *([catalogue.variant(name).spec] if name in catalogue.names() else [])]:
+        if apart := difference(spec, other.replace({"fit.seed": spec.fit.seed})):
+            told = ", ".join(f"{path} is {own!r} and not {theirs!r}" for path, (own, theirs) in list(apart.items())[:3])
+            raise RunError(f"This run is no {name}: {told}; ship it under another name.")
+    if card_only and any(other.fit.seed == spec.fit.seed for other in stored):
+        raise RunError(f"{models_dir() / name} has a run with seed {spec.fit.seed} already.")
+
+
 def _measure(made: RunDir, card: dict[str, Any], form: weights.Format) -> None:
     """Write the card of `made` with the figures of the weights that it holds."""
     pictures = data.load(card["data"]["name"], card["spec"]["data"]["validation"])
+    pictures.check(card["data"]["sha256"], made.id)
     before = card["figures"]["validation"]
     figures_now = {**card["figures"], "test": None}
     fresh = {key: value for key, value in card.items() if key != "calibration"}

@@ -226,11 +226,6 @@ class Fit(Frozen):
     seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
-    @field_validator("fine_tune", mode="before")
-    @classmethod
-    def _false_is_off(cls, value: Any) -> Any:
-        return "off" if value is False else value
-
     @property
     def max_epochs(self) -> int:
         """Epochs after which the run ends at the latest (unless `minutes` ends it before)."""
@@ -302,7 +297,11 @@ def parse(source: str | bytes | Mapping[str, Any]) -> RunSpec:
 def explain(error: ValidationError) -> str:
     """The first problem of a validation error as a sentence with field, value and rule."""
     problem = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in problem["loc"] if part not in _BLOCK_KINDS) or "spec"
+    place = problem["loc"]  # of a block also its kind, behind its number
+    kinds = {
+        index for index in range(1, len(place)) if isinstance(place[index - 1], int) and place[index] in _BLOCK_KINDS
+    }
+    where = ".".join(str(part) for index, part in enumerate(place) if index not in kinds) or "spec"
     value, rule, kind = problem.get("input"), problem["msg"], problem["type"]
     if kind == "extra_forbidden":
         owner, _, key = where.rpartition(".")
@@ -316,7 +315,7 @@ def explain(error: ValidationError) -> str:
     return f"{where} = {_short(value)} is not possible: {rule[:1].lower() + rule[1:]}."
 
 
-_BLOCK_KINDS = ("conv", "pool", "flatten", "global_pool", "dense")
+_BLOCK_KINDS = ("conv", "pool", "flatten", "global_pool", "dense", "dropout")
 
 
 def _short(value: Any) -> str:
@@ -335,8 +334,9 @@ def set_field(tree: dict[str, Any], path: str, value: Any) -> None:
         last = depth == len(parts) - 1
         here = ".".join(parts[:depth]) or "the spec"
         if isinstance(node, list):
-            if not part.isdigit() or int(part) >= len(node):
-                raise SpecError(f"{path} is not a field: {here} has the places 0 to {len(node) - 1}.")
+            if not (part.isascii() and part.isdecimal() and int(part) < len(node)):
+                places = f"has the places 0 to {len(node) - 1}" if node else "is empty"
+                raise SpecError(f"{path} is not a field: {here} {places}.")
             if last:
                 node[int(part)] = value
             else:

@@ -25,6 +25,7 @@ from multiprocessing import get_context
 from threading import Event
 
 from training import catalogue, rundir
+from training.data import DataError
 from training.describe import describe
 from training.paths import ROOT, models_dir, runs_dir
 from training.processor import cores
@@ -50,10 +51,20 @@ class Job:
 
     @property
     def state(self) -> str:
-        """The run's state, "new" without one; "finished" also where the seed is in models/ already."""
+        """The run's state, "new" without one; "finished" also where the seed is in models/ already.
+
+        Raises `RunError` where its directory holds a run of another spec: the catalogue's entry has changed since.
+        """
         if self.stored:
             return "finished"
-        return self.run.status()["state"] if self.run.file("status.json").is_file() else "new"
+        if not self.run.file("spec.json").is_file():
+            return "new"
+        if self.run.spec() != self.spec:
+            raise RunError(
+                f"{self.run.path} holds a run of another {self.spec.name} than the catalogue's; delete it, or keep it "
+                "under another name."
+            )
+        return self.run.status()["state"]
 
     @property
     def stored(self) -> bool:
@@ -212,15 +223,13 @@ def publish(name: str, seeds: int, say: Say) -> None:
     every = jobs([name], seeds)
     if any(job.state != "finished" for job in every):
         return
-    waiting = [(job, job.run.card() or {}) for job in every if not job.stored]
-    waiting.sort(key=lambda pair: -pair[1]["figures"]["validation"]["accuracy"])
+    waiting = [(job, job.run.card()) for job in every if not job.stored]
+    waiting.sort(key=lambda pair: -(((pair[1] or {}).get("figures") or {}).get("validation") or {}).get("accuracy", 0))
     for job, _ in waiting:
         shipped = RunDir(models_dir() / name).card()
         try:
-            if shipped and shipped["spec"]["fit"]["seed"] == job.spec.fit.seed:
-                raise RunError(f"{models_dir() / name} is the same seed of another spec; delete it to replace it.")
             ship(job.run, name, card_only=shipped is not None)
-        except RunError as error:
+        except (RunError, DataError) as error:
             say(f"{name}: {error}")
             continue
         say(f"{name}: seed {job.spec.fit.seed} {'is stored as a card' if shipped else 'ships'}")

@@ -54,8 +54,11 @@ def load(path: Path) -> tuple[Weights, np.ndarray, np.ndarray]:
         raise RunError(f"{path} is not a file of Plumage weights.") from None
     scales = {name: arrays.pop(name) for name in [n for n in arrays if n.endswith(SCALE)]}
     widened = {name: value.astype(np.float32) for name, value in arrays.items()}
-    for name, scale in scales.items():
-        widened[name.removesuffix(SCALE)] *= scale
+    try:
+        for name, scale in scales.items():
+            widened[name.removesuffix(SCALE)] *= scale
+    except (KeyError, ValueError):
+        raise RunError(f"{path} is broken: {name} has no weights that it fits.") from None
     return widened, mean, std
 
 

@@ -18,7 +18,7 @@ from training.birds.backbones import RESNET50, SIZE, Backbone, get, of
 from training.describe import describe
 from training.paths import runs_dir
 from training.processor import computes_bfloat16
-from training.rundir import ACTIVE, RunDir
+from training.rundir import ACTIVE, RunDir, RunError
 from training.spec import RunSpec
 
 BATCH = 16
@@ -112,11 +112,13 @@ def run(backbone_name: str, chosen: list[str], say: Callable[[str], None], queue
         with console.Download() as progress:
             info = data.fetch("birds", progress.show)
     forward, rate = measure(backbone)
-    todo = {
-        name: run
-        for name, run in _runs(backbone, chosen).items()
-        if not run.path.exists() or run.status()["state"] != "finished"
-    }
+    todo = {}
+    for name, run in _runs(backbone, chosen).items():
+        begun = run.file("spec.json").is_file()
+        if begun and run.spec() != adapted(name, backbone):
+            raise RunError(f"{run.path} holds a run of another {name} than the catalogue's; delete or rename it.")
+        if not begun or run.status()["state"] != "finished":
+            todo[name] = run
     ahead = 0.0
     for name, run in todo.items():
         ahead += seconds(adapted(name, backbone), forward, rate, info.train)

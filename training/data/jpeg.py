@@ -102,7 +102,8 @@ class Zip:
     def _read(self, member: str) -> bytes:
         try:
             return self.archive.read(member)
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        # RuntimeError: encrypted; NotImplementedError, which is one: a compression that Python does not know.
+        except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise broken(self.path, f"{member} in it is damaged ({error})", self.name) from None
 
     def _members(self, part: str) -> tuple[list[str], Labels]:
