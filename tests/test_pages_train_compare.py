@@ -456,8 +456,12 @@ def test_a_taught_network_is_called_so_and_not_offered_as_a_design(places: Path)
     spec = DRAWN.replace({"fit.teacher": "plumage-long"})
     assert controls.title(spec) == "basenet (Teacher: plumage-long)"
     at = show("train", run=finished(spec).id)
-    assert not [b for b in at.button if "design again" in b.label]
-    assert [b for b in show("train", run=finished(DRAWN).id).button if "design again" in b.label]
+    assert not changeable(at) and changeable(show("train", run=finished(DRAWN).id))
+
+
+def changeable(at: AppTest) -> bool:
+    """Whether a run's page leads to its design."""
+    return "Change the design" in [link.proto.label for link in at.get("page_link")]
 
 
 def test_what_cannot_be_trained_again_is_a_sentence(places: Path) -> None:
@@ -465,6 +469,16 @@ def test_what_cannot_be_trained_again_is_a_sentence(places: Path) -> None:
     at = show("compare", runs="basenet-large")
     assert not [b for b in at.button if "again" in b.label]
     assert "basenet-large cannot be trained here yet" in said(at) and "data fetch" in said(at)
+
+
+def test_a_design_that_no_address_holds_is_trained_again_as_it_is(places: Path) -> None:
+    spec = DRAWN.replace({"network.blocks.0.filters": 8})
+    at = show("train", run=finished(spec).id)
+    assert not changeable(at)
+    button(at, "Train this design again").click()
+    ran(at)
+    again = rundir.find(asked(at)["run"])
+    assert again.status()["state"] == "queued" and again.spec() == spec
 
 
 def test_a_story_is_one_click_and_says_what_to_look_at(places: Path) -> None:

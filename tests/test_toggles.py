@@ -47,6 +47,29 @@ def test_every_design_survives_its_address(name, settings_):
     assert toggles.from_query(toggles.to_query(spec)) == (spec, {})
 
 
+@given(st.floats(1e-6, 1), st.floats(0, 0.999), st.floats(0, 0.9))
+def test_numbers_between_the_usual_ones_survive_exactly(rate, smoothing, zoom):
+    changes = {"fit.learning_rate": rate, "fit.label_smoothing": smoothing, "data.augmentation.zoom": zoom}
+    spec = catalogue.load("basenet-norm-aug").replace(changes)
+    assert toggles.from_query(toggles.to_query(spec)) == (spec, {}) and toggles.in_address(spec)
+
+
+@pytest.mark.parametrize(
+    ("changes", "whole"),
+    [
+        ({"data.name": "drawn", "fit.epochs": 3, "fit.seed": 7}, True),
+        ({"network.blocks.0.filters": 8}, False),
+        ({"fit.nesterov": True}, False),
+        ({"fit.teacher": "final"}, False),
+        ({"name": "my-own"}, False),
+    ],
+)
+def test_it_is_known_which_designs_an_address_holds(changes, whole):
+    assert toggles.in_address(catalogue.load("basenet").replace(changes)) is whole
+    assert all(toggles.in_address(entry.spec) for entry in catalogue.variants())
+    assert not any(toggles.in_address(entry.spec) for entry in catalogue.heads())
+
+
 def test_dropout_comes_with_the_entrys_rates():
     assert toggles.default_rates(catalogue.load("basenet")) == [0.1, 0.1, 0.25]
     assert toggles.default_rates(catalogue.load("final")) == [0.35, 0.35, 0.35, 0.55, 0.7]

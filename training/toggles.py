@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from training import catalogue
-from training.spec import EarlyStopping, RunSpec, SpecError, flatten
+from training.spec import EarlyStopping, RunSpec, SpecError, difference, flatten
 
 FROM = "from"  # the query key that names the catalogue entry a design starts from
 
@@ -70,8 +71,8 @@ class Toggle:
                 "on" if value == self.on else "off" if value == self.off else json.dumps(value, separators=(",", ":"))
             )
         if self.kind == "rates":
-            return ",".join(f"{rate:g}" for rate in value) or "off"
-        return f"{value:g}" if isinstance(value, float) else str(value)
+            return ",".join(map(_short, value)) or "off"
+        return _short(value)
 
     def from_text(self, text: str, spec: RunSpec | None = None) -> Any:
         """The value that `text` stands for; raises `SpecError` if it stands for none.
@@ -90,9 +91,12 @@ class Toggle:
             raise SpecError(f"{self.key} = {text!r} is not possible: it is on or off.")
         if self.kind == "choice":
             by_text = {self.to_text(option): option for option in self.options}
-            if text not in by_text:
-                raise SpecError(f"{self.key} = {text!r} is not possible: it is one of {', '.join(by_text)}.")
-            return by_text[text]
+            if text in by_text:
+                return by_text[text]
+            if not isinstance(self.options[0], str):  # a number between the usual ones
+                with suppress(ValueError):
+                    return type(self.options[0])(text)
+            raise SpecError(f"{self.key} = {text!r} is not possible: it is one of {', '.join(by_text)}.")
         if self.kind == "rates":
             if text == "off":
                 return []
@@ -110,6 +114,21 @@ class Toggle:
             kind = "a whole number" if isinstance(self.step, int) else "a number"
             raise SpecError(f"{self.key} = {text!r} is not possible: it is {kind}.") from None
 
+
+def _short(value: Any) -> str:
+    """0.05, 1, max: as short as a number can be written exactly."""
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+# What a training chooses beside its design: pictures, and with them the classes, its length and its seed.
+OF_A_TRAINING = (
+    "data.name",
+    "network.classes",
+    "fit.epochs",
+    "fit.minutes",
+    "fit.early_stopping.max_epochs",
+    "fit.seed",
+)
 
 TOGGLES: tuple[Toggle, ...] = (
     Toggle("normalization", "data.normalization", "Normalization",
@@ -248,6 +267,11 @@ def apply(spec: RunSpec, settings: Mapping[str, str]) -> RunSpec:
             near = difflib.get_close_matches(key, [*BY_KEY, *known], n=3) or list(BY_KEY)
             raise SpecError(f"There is no setting {key!r}. Did you mean {', '.join(near)}?")
     return spec.replace(changes)
+
+
+def in_address(spec: RunSpec) -> bool:
+    """Whether an address holds the design of `spec` whole, all but what every training chooses anew."""
+    return set(difference(from_query(to_query(spec))[0], spec)) <= set(OF_A_TRAINING)
 
 
 def to_query(spec: RunSpec) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pages.shared import controls, present, runs, text
 from training import commands, rundir
 from training.data import DataError
 from training.rundir import RunDir, RunError
-from training.spec import SpecError
+from training.spec import RunSpec, SpecError
 
 
 def missing(records: Sequence[RunDir]) -> list[RunDir]:
@@ -31,7 +31,7 @@ def offer(records: Sequence[RunDir]) -> None:
             st.caption(f"{record.id} cannot be trained here yet. {error}")
             continue
         if st.button(_told(record), key=f"again-{record.id}", type="tertiary", icon=":material/replay:"):
-            _begin(record)
+            begin(record.spec())
 
 
 def _told(record: RunDir) -> str:
@@ -45,9 +45,10 @@ def _told(record: RunDir) -> str:
     return " · ".join(parts)
 
 
-def _begin(record: RunDir) -> None:
+def begin(spec: RunSpec) -> None:
+    """Put a training of `spec` into the queue, and show it."""
     try:
-        run = commands.enqueue(record.spec())["run"]
+        run = commands.enqueue(spec)["run"]
     except (DataError, RunError, SpecError, OSError) as error:
         st.error(f"It could not be started. {error}", icon=":material/error:")
     else:

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import controls, curves, figures, measure, plan, present, runs, text
+from pages.shared import again, controls, curves, figures, measure, plan, present, runs, text
 from training import data, launcher, rundir, toggles
 from training.rundir import ACTIVE, RunDir, RunError
 from training.spec import RunSpec
@@ -127,10 +127,13 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
         if state == "finished":
             controls.link("classify", "Classify with it", {"run": run.id}, icon=":material/image_search:")
-        if not (spec.data.backbone or spec.fit.teacher):  # neither is in the address of a design
-            if st.button("Train this design again", type="tertiary", icon=":material/replay:"):
-                _visit(toggles.to_query(spec))
+        again_asked = st.button("Train this design again", type="tertiary", icon=":material/replay:")
+        if toggles.in_address(spec):
             controls.link("design", "Change the design", toggles.to_query(spec), icon=":material/architecture:")
+            if again_asked:
+                _visit(toggles.to_query(spec))
+        elif again_asked:
+            again.begin(spec)
         with st.popover("Delete", icon=":material/delete:"):
             st.markdown("The run, its curves and its weights are deleted for good.")
             if st.button("Delete for good", type="primary"):
