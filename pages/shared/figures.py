@@ -26,6 +26,7 @@ CSS = """
 .layers td:nth-child(2), .layers td:nth-child(3), .layers th:nth-child(2), .layers th:nth-child(3) {text-align: left;}
 .layers i {display: inline-block; width: .6rem; height: .6rem; border-radius: 2px; margin-right: .5rem;}
 .layers tr.sum td {font-weight: 600;}
+@media (max-width: 640px) {.layers td:nth-child(3), .layers th:nth-child(3) {display: none;}}
 """
 
 
