@@ -76,7 +76,7 @@ def _compared(rows: dict[str, Row], child: str, parent: str) -> str:
     noise = 196 * sqrt(sum(share * (1 - share) / TEST_PICTURES for share in shares))
     told = "more than" if abs(points) > noise else "within"
     return (
-        f"Here: {both}: {points:+.1f} points, {told} the ±{noise:.1f} that the test pictures alone can do. "
+        f"Here: {both}: {points:+.1f} points, {told} the ±{noise:.1f} that other test pictures could do at most. "
         "One side at least rests on one seed, so this is a hint and no finding."
     )
 
