@@ -60,8 +60,7 @@ def main() -> None:
         st.info("Choose two runs or models above.", icon=":material/compare_arrows:")
         return
     suggest_parent(chosen, specs)
-    own = runs.names({key: specs[key] for key in chosen if not _shipped(there[key])})
-    names = {key: own.get(key, key) for key in chosen}  # what ships has a name already
+    names = called(chosen, there, specs)
     histories = {key: there[key].history() for key in chosen}
     show_curves({names[key]: histories[key] for key in chosen})
     stored = {row.name: row for row in results.rows()}
@@ -75,6 +74,13 @@ def main() -> None:
     show_effects({names[key]: specs[key] for key in chosen}, summaries)
     download({names[key]: histories[key] for key in chosen}, summaries)
     again.offer(again.missing([there[key] for key in chosen if _weightless(there[key])]))
+
+
+def called(chosen: Sequence[str], there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> dict[str, str]:
+    """A name for each id, all different: what ships has one already."""
+    shipped = [key for key in chosen if _shipped(there[key])]
+    own = runs.names({key: specs[key] for key in chosen if key not in shipped})
+    return {key: f"{own[key]}, yours" if own.get(key) in shipped else own.get(key, key) for key in chosen}
 
 
 def begin(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> None:

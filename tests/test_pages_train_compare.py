@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -450,6 +451,15 @@ def test_a_run_counts_before_what_ships_under_its_name(places: Path) -> None:
     made = finished(DRAWN.replace({"network.pooling": "average"}))
     made.path.rename(made.path.with_name("basenet-large"))
     assert "not the weights" not in said(show("compare", runs="basenet-large"))
+
+
+def test_a_run_of_an_entry_as_it_is_stands_beside_the_one_that_ships(places: Path) -> None:
+    without_weights(places, "basenet", BASENET)
+    mine = finished(DRAWN, 0.3)
+    at = show("compare", runs=f"{mine.id},basenet")
+    assert all(list(table.value.columns)[1:] == ["basenet, yours", "basenet"] for table in at.table)
+    drawn = json.loads(at.get("vega_lite_chart")[0].proto.spec)["encoding"]["color"]["scale"]["domain"]
+    assert drawn == ["basenet, yours", "basenet"]
 
 
 def test_a_taught_network_is_called_so_and_not_offered_as_a_design(places: Path) -> None:
