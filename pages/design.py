@@ -16,6 +16,7 @@ from training.spec import RunSpec
 
 FROM = "design.from"
 WRITTEN = "design.written"  # the parameters as last written to the address
+HELD = "design.held"  # what the widgets held then
 RESEED = "design.reseed"  # parameters to start over from, set by callbacks
 
 
@@ -23,11 +24,12 @@ def current() -> tuple[RunSpec, dict[str, str]]:
     """The design, and {toggle key: sentence} for what is impossible.
 
     The widgets hold it, unless the address was changed from outside (a link, back and
-    forward) or another entry was chosen.
+    forward) or another entry was chosen.  Switches that are moved fast come with an address
+    that is older than they are: one that was moved counts before the address.
     """
     query = controls.design_query()
     again = st.session_state.pop(RESEED, None)
-    if again is None and (query != st.session_state.get(WRITTEN) or not switches.seeded()):
+    if again is None and (not switches.seeded() or (query != st.session_state.get(WRITTEN) and not _moved())):
         again = query or st.session_state.get("design") or {}
     if again is not None:
         spec, errors = toggles.from_query(again)
@@ -36,9 +38,17 @@ def current() -> tuple[RunSpec, dict[str, str]]:
     else:
         entry = catalogue.variant(st.session_state[FROM]).spec
         spec, errors = toggles.settle(entry, switches.values(entry))
+    # Before the address is written, since the next click may end this run there.
+    st.session_state[HELD] = switches.values(catalogue.variant(st.session_state[FROM]).spec)
+    st.session_state[WRITTEN] = toggles.to_query(spec)
     controls.remember(spec)
-    st.session_state[WRITTEN] = controls.design_query()
     return spec, errors
+
+
+def _moved() -> bool:
+    """Whether a switch was moved since the address was written."""
+    held = st.session_state.get(HELD)
+    return held is not None and held != switches.values(catalogue.variant(st.session_state[FROM]).spec)
 
 
 def _start_over() -> None:

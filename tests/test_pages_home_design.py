@@ -138,6 +138,19 @@ def test_every_toggle_is_a_switch_and_reaches_the_address() -> None:
     assert asked(at)["dropout"] == "off"
 
 
+def test_a_switch_moved_before_its_last_address_arrived_keeps_its_value() -> None:
+    at = design(**{"from": "basenet", "dropout": "0.1,0.1,0.25"})
+    old = asked(at)
+    for rate in (0.15, 0.2, 0.25):
+        at.query_params.clear()
+        at.query_params.update(old)
+        at.slider(key="design.dropout.0").set_value(rate).run()
+        assert asked(at)["dropout"] == f"{rate:g},0.1,0.25" and at.slider(key="design.dropout.0").value == rate
+    at.query_params.update(old)
+    at.run()
+    assert asked(at) == old and at.slider(key="design.dropout.0").value == 0.1, "back in the browser"
+
+
 def test_another_entry_starts_over() -> None:
     at = design(**{"from": "basenet", "batch_norm": "all"})
     at.selectbox(key="design.from").set_value("final").run()
