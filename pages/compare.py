@@ -226,10 +226,10 @@ def show_effects(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[s
     for a, b in combinations(specs, 2):
         if catalogue_parent(specs[a]) == specs[b].name:
             a, b = b, a
-        if change := runs.one_change(specs[a], specs[b]):
+        if change := runs.one_step(specs[a], specs[b]):
             sentences.append(effect(change, (a, specs[a], summaries[a]), (b, specs[b], summaries[b])))
     if sentences:
-        st.subheader("What one change did")
+        st.subheader("What each step did")
         st.markdown("\n".join(f"- {sentence}" for sentence in sentences if sentence))
 
 

@@ -131,18 +131,26 @@ def test_names_tell_runs_apart() -> None:
     "a, b, words",
     [
         ("basenet", "basenet-norm", "+ normalization"),
-        ("basenet-norm", "basenet-norm-aug", "+ augmentation"),
-        ("provisional", "final", "Final design"),
+        ("basenet-norm", "basenet-norm-aug", "+ augmentation (one step of the catalogue, 4 settings)"),
+        ("provisional", "final", "Final design (one step of the catalogue, 2 settings)"),
         ("basenet", "basenet-bn", ""),
     ],
 )
-def test_one_change_in_the_catalogue(a: str, b: str, words: str) -> None:
-    assert runs.one_change(catalogue.variant(a).spec, catalogue.variant(b).spec) == words
+def test_one_step_in_the_catalogue(a: str, b: str, words: str) -> None:
+    assert runs.one_step(catalogue.variant(a).spec, catalogue.variant(b).spec) == words
 
 
-def test_one_change_is_one_and_on_the_same_pictures() -> None:
+def test_a_step_names_the_backbone_that_the_runs_have() -> None:
+    lite = {"data.backbone": "efficientnet-lite0", "network.input_shape": [7, 7, 1280]}
+    a, b = (catalogue.variant(name).spec.replace(lite) for name in ("birds-finetune-fc", "birds-finetune-simple"))
+    assert runs.one_step(a, b) == "Birds: all of EfficientNet-Lite0 trained, simple head"
+    theirs = [catalogue.variant(spec.name).spec for spec in (a, b)]
+    assert "all of ResNet-50 trained" in runs.one_step(*theirs)
+
+
+def test_one_step_is_one_and_on_the_same_pictures() -> None:
     def change(changes: dict[str, object]) -> str:
-        return runs.one_change(BASENET, BASENET.replace(changes))
+        return runs.one_step(BASENET, BASENET.replace(changes))
 
     assert change({"network.pooling": "average"}) == "Pooling: max to average"
     assert change({"fit.seed": 1}) == "Seed: 0 to 1"

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from training import catalogue, toggles
+from training.birds import backbones
 from training.describe import describe
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError, difference, flatten
@@ -139,8 +140,8 @@ def differences(specs: Sequence[RunSpec]) -> list[dict[str, str]]:
     ]
 
 
-def one_change(a: RunSpec, b: RunSpec) -> str:
-    """The one change that leads from `a` to `b`, in words; empty where it is not one, or the pictures differ.
+def one_step(a: RunSpec, b: RunSpec) -> str:
+    """The step that leads from `a` to `b`, in words; empty where it is not one, or the pictures differ.
 
     Either the catalogue's step from parent to child, with nothing else changed, or one setting.
     """
@@ -151,8 +152,16 @@ def one_change(a: RunSpec, b: RunSpec) -> str:
     if here is not None and here.parent == a.name:
         step = differences([catalogue.variant(a.name).spec, here.spec])
         if {row["setting"] for row in rows} <= {row["setting"] for row in step}:
-            return here.title
+            several = f" (one step of the catalogue, {len(rows)} settings)" if len(rows) > 1 else ""
+            return title(here, b) + several
     return f"{rows[0]['setting']}: {rows[0]['0']} to {rows[0]['1']}" if len(rows) == 1 else ""
+
+
+def title(here: catalogue.Variant, spec: RunSpec) -> str:
+    """The entry's title for a run of it: the heads' titles name the report's backbone, and a run may have another."""
+    if spec.data.backbone in (None, here.spec.data.backbone):
+        return here.title
+    return here.title.replace("ResNet-50", backbones.of(spec.data).title)
 
 
 def names(runs: Mapping[str, RunSpec]) -> dict[str, str]:
