@@ -7,6 +7,7 @@ import re
 import statistics
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -312,6 +313,40 @@ def test_a_switch_redraws_within_200_ms_and_nothing_imports_tensorflow() -> None
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["heavy"] == []
     assert statistics.median(told["times"]) < 0.2, told["times"]
+
+
+# --- Colours ---------------------------------------------------------------------------------------
+
+
+def contrast(*colours: tuple[float, float, float]) -> float:
+    """The contrast of two colours, (red, green, blue) from 0 to 1, as WCAG 2 counts it."""
+    lights = sorted(
+        sum(
+            w * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+            for w, c in zip(WEIGHTS, colour, strict=True)
+        )
+        for colour in colours
+    )
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+WEIGHTS = (0.2126, 0.7152, 0.0722)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_it_stands_on(scheme: str) -> None:
+    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"][scheme]
+    primary, page, box, words, blue = (
+        tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        for colour in (*(theme[key] for key in ("primaryColor", "backgroundColor", "secondaryBackgroundColor", "textColor")),
+                       style.VALIDATION)
+    )  # fmt: skip
+    assert contrast((1, 1, 1), primary) >= 4.5, "Streamlit's buttons and chips write in white on the primary colour"
+    selected = tuple((a + b) / 2 for a, b in zip(blue, words, strict=True))  # as pages/shared/style.py mixes it
+    assert "color-mix(in srgb, {VALIDATION}, currentColor)".replace("{VALIDATION}", style.VALIDATION) in style.BASE_CSS
+    tint = tuple(0.1 * a + 0.9 * b for a, b in zip(primary, page, strict=True))  # behind what is selected
+    for text_, ground in ((words, page), (words, box), (selected, page), (selected, tint)):
+        assert contrast(text_, ground) >= 4.5
 
 
 # --- Parts -----------------------------------------------------------------------------------------

@@ -23,7 +23,18 @@ LAYER = {
 }
 MUTED = "#8E9AA6"
 
-BASE_CSS = """
+# No colour holds white text and is text itself on a dark page: where Streamlit writes in the primary colour, half of it is
+# the text's own colour (which currentColor is here).
+_SELECTED = ", ".join((
+    '[data-testid="stTab"][aria-selected="true"]', '[data-variant][aria-checked="true"]',
+    '[data-variant][aria-pressed="true"]', '[data-testid="stSliderThumbValue"]',
+))  # fmt: skip
+_SELECTED_CSS = f"""
+:is({_SELECTED}) {{color: color-mix(in srgb, {VALIDATION}, currentColor) !important;}}
+:is({_SELECTED}) * {{color: inherit !important;}}
+"""
+
+_LAYOUT_CSS = """
 .block-container, .stMainBlockContainer {max-width: 1240px; padding-top: 4.5rem; padding-bottom: 3rem;}
 @media (max-width: 640px) {.stMainBlockContainer {padding-left: 1rem; padding-right: 1rem;}}
 [data-testid="stMultiSelect"] [role="group"] {height: auto; max-height: none;}
@@ -39,3 +50,5 @@ BASE_CSS = """
   animation: unfade linear; animation-timeline: scroll(self inline);
 }
 """
+
+BASE_CSS = _SELECTED_CSS + _LAYOUT_CSS
