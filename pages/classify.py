@@ -212,4 +212,5 @@ def page() -> None:
         models.offer_more(choices)
 
 
-page()
+with controls.kept("models", "model", "run"):
+    page()

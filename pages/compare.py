@@ -287,4 +287,5 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-main()
+with controls.kept(_KEY, "runs"):
+    main()

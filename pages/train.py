@@ -146,7 +146,8 @@ def main() -> None:
     st.title("Train")
     asked = st.query_params.get("run")
     if asked is None:
-        prepare()
+        with controls.kept("train-data", "data", "minutes", "run_epochs", "seed"):
+            prepare()
         return
     try:
         found = own_run(asked)

@@ -138,6 +138,16 @@ def test_the_address_chooses_and_wrong_ones_get_a_sentence(models):
     assert "'nowhere', which is not here" in at.warning[0].value
 
 
+def test_the_models_are_chosen_still_after_another_page(models):
+    at = show(run="basenet-bn-1")
+    for page in ("home", "classify"):
+        at.switch_page(f"pages/{page}.py")
+        at.query_params.clear()
+        at.run()
+    assert at.multiselect(key="models").value == ["basenet-bn-1"]
+    assert list(np.atleast_1d(at.query_params["run"])) == ["basenet-bn-1"]
+
+
 def test_of_models_that_validation_cannot_tell_apart_the_quickest_is_chosen_at_first():
     from dataclasses import replace
 
@@ -271,5 +281,5 @@ def run_page_functions() -> dict[str, object]:
     """The page's own functions, without drawing it."""
     source = (ROOT / "pages" / "classify.py").read_text()
     namespace: dict[str, object] = {"__name__": "classify"}
-    exec(compile(source.removesuffix("page()\n"), "classify.py", "exec"), namespace)
+    exec(compile(source.partition("with controls.kept(")[0], "classify.py", "exec"), namespace)
     return namespace

@@ -470,6 +470,44 @@ def test_a_run_of_an_entry_as_it_is_stands_beside_the_one_that_ships(places: Pat
     assert drawn == ["basenet, yours", "basenet"]
 
 
+def away_and_back(at: AppTest, page: str) -> AppTest:
+    """By the navigation, which drops the address's parameters."""
+    for target in ("home", page):
+        at.switch_page(f"pages/{target}.py")
+        at.query_params.clear()
+        ran(at)
+    return at
+
+
+def test_what_was_chosen_is_there_again_after_another_page(places: Path) -> None:
+    a, b, c = (finished(DRAWN.replace({"fit.seed": seed})) for seed in range(3))
+    at = show("compare")
+    assert at.multiselect[0].value == [c.id, b.id]
+    at.multiselect[0].set_value([b.id, a.id])
+    ran(at)
+    assert away_and_back(at, "compare").multiselect[0].value == [b.id, a.id]
+    at = show("train", **{"from": "basenet"})
+    at.number_input(key="train-minutes").set_value(4.0)
+    at.number_input(key="train-seed").set_value(5)
+    ran(at)
+    away_and_back(at, "train")
+    assert at.number_input(key="train-minutes").value == 4 and at.number_input(key="train-seed").value == 5
+    assert asked(at)["minutes"] == "4" and asked(at)["seed"] == "5"
+    at.segmented_control(key="train-way").set_value("epochs")
+    ran(at)
+    assert away_and_back(at, "train").number_input(key="train-epochs").value == 27
+
+
+def test_a_link_counts_before_what_was_chosen(places: Path) -> None:
+    a, b = (finished(DRAWN.replace({"fit.seed": seed})) for seed in range(2))
+    at = show("compare", runs=a.id)
+    at.switch_page("pages/home.py")
+    ran(at)
+    at.switch_page("pages/compare.py")
+    at.query_params["runs"] = b.id
+    assert ran(at).multiselect[0].value == [b.id]
+
+
 def test_a_taught_network_is_called_so_and_not_offered_as_a_design(places: Path) -> None:
     spec = DRAWN.replace({"fit.teacher": "plumage-long"})
     assert controls.title(spec) == "basenet (Teacher: plumage-long)"

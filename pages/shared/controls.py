@@ -6,7 +6,8 @@ parameters on a page switch, so the session remembers the last design as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Literal
 
 import streamlit as st
@@ -43,6 +44,23 @@ def remember(spec: RunSpec) -> None:
     if design_query() != query:
         others = {key: value for key, value in st.query_params.items() if key not in design_query()}
         st.query_params.from_dict({**query, **others})
+
+
+@contextmanager
+def kept(widget: str, *parameters: str) -> Iterator[None]:
+    """A page's choices, which are these `parameters` of the address, come back when the page does.
+
+    Streamlit drops them on a page switch, and forgets `widget`, the key of one of the page's: that tells a page
+    that has just been come to.  An address that has any of them, a link, is left as it is.
+    """
+    memory = f"kept.{widget}"
+    if widget not in st.session_state and not any(name in st.query_params for name in parameters):
+        for name, values in st.session_state.get(memory, {}).items():
+            st.query_params[name] = values
+    try:
+        yield
+    finally:
+        st.session_state[memory] = {n: st.query_params.get_all(n) for n in parameters if n in st.query_params}
 
 
 def link(page: str, label: str, query: Mapping[str, str] | None = None, icon: str | None = None,
