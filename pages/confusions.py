@@ -1,6 +1,7 @@
 """Confusions: which classes a model takes for which, counted on its test pictures, with pictures where they are here.
 
-The address names the model, `?model=NAME`; without it, the most accurate bird model comes first.
+The address names the model, `?model=NAME`, and the class shown alone, `&class=NAME`; without a model, the most accurate
+bird model comes first.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from html import escape
 import numpy as np
 import streamlit as st
 
-from pages.shared import controls, pictures, present, text
+from pages.shared import charts, controls, pictures, present, text
 from training import confusions, data, rundir
 from training.confusions import Confusions, Pair
 from training.data import DataError
@@ -21,6 +22,7 @@ from training.rundir import RunDir
 SHOWN = 12  # pairs with pictures, unless more are asked for
 EXAMPLES = 2  # training pictures of a class
 SIDE = 112
+MATRIX = 30  # classes, up to which the whole matrix is drawn
 _KEY = "confusions-model"
 
 CSS = """
@@ -32,6 +34,7 @@ CSS = """
 .pair img {width: calc(50% - .15rem); max-width: 5rem; aspect-ratio: 1; border-radius: .3rem;}
 .pair .pixels img {image-rendering: pixelated;}
 .pair p {margin: .45rem 0 0 !important; font-size: .88rem; line-height: 1.35;}
+@media (max-width: 640px) {.st-key-matrix {display: none;}}
 """
 
 
@@ -47,14 +50,17 @@ def main() -> None:
         return
     run, counted = found[choose(found)]
     noun = "species" if counted.data == "birds" else "class"
-    chosen = st.selectbox(
-        f"One {noun} alone", range(len(counted.classes)), index=None, format_func=counted.classes.__getitem__,
-        placeholder=f"All {len(counted.classes)}: type to search", key=f"class-{run.id}",
-    )  # fmt: skip
+    chosen = choose_class(run.id, counted, noun)
     pairs = counted.pairs(chosen)
     st.markdown(summary(counted, len(pairs)) if chosen is None else of_class(counted, chosen))
-    if not pairs:
-        return
+    if pairs:
+        show_pairs(counted, pairs, chosen, noun)
+    if chosen is None:
+        show_all(counted, noun)
+
+
+def show_pairs(counted: Confusions, pairs: list[Pair], chosen: int | None, noun: str) -> None:
+    """The pairs as cards, all of them in a table."""
     shown = pairs if chosen is not None else pairs[:SHOWN]
     examples = _examples(counted.data, len(counted.classes)) if data.info(counted.data).available else {}
     st.html(cards(counted, shown, examples))
@@ -65,6 +71,18 @@ def main() -> None:
     if len(pairs) > len(shown):
         with st.expander(f"All {len(pairs):,} pairs", icon=":material/table_rows:"):
             st.dataframe(table(counted, pairs), hide_index=True, width="stretch")
+
+
+def show_all(counted: Confusions, noun: str) -> None:
+    """Every class: the whole matrix, where it can be read, and each one's share of right answers."""
+    st.subheader(f"Every {noun}", anchor=False)
+    if len(counted.classes) <= MATRIX:
+        with st.container(key="matrix"):
+            charts.show(charts.matrix(counted.classes, counted.right, counted.taken), key="matrix-chart",
+                        alt="Confusion matrix: rows are what it was, columns what it was taken for")  # fmt: skip
+    if not present.is_on():
+        share = st.column_config.NumberColumn(format="percent")
+        st.dataframe(by_class(counted, noun), hide_index=True, width="stretch", column_config={"right": share})
 
 
 def choose(found: Mapping[str, tuple[RunDir, Confusions]]) -> str:
@@ -80,6 +98,22 @@ def choose(found: Mapping[str, tuple[RunDir, Confusions]]) -> str:
     if asked != key:
         st.query_params["model"] = key
     return key
+
+
+def choose_class(model: str, counted: Confusions, noun: str) -> int | None:
+    """The class to be shown alone, if any, from the address at first; another model shows the same one."""
+    names, asked, key = counted.classes, st.query_params.get("class"), f"class-{model}"
+    if key not in st.session_state and asked in names:
+        st.session_state[key] = names.index(asked)  # an `index` could not be cleared
+    chosen = st.selectbox(
+        f"One {noun} alone", range(len(names)), index=None, format_func=names.__getitem__,
+        placeholder=f"All {len(names)}: type to search", key=key,
+    )  # fmt: skip
+    if chosen is not None:
+        st.query_params["class"] = names[chosen]
+    elif asked is not None:
+        del st.query_params["class"]
+    return chosen
 
 
 def _title(run: RunDir, counted: Confusions) -> str:
@@ -144,6 +178,21 @@ def table(counted: Confusions, pairs: Sequence[Pair]) -> dict[str, list[object]]
     }
 
 
+def by_class(counted: Confusions, noun: str) -> dict[str, list[object]]:
+    """Each class with its share of right answers and what it was most often taken for, the hardest first."""
+    shares = [right / max(1, total) for right, total in zip(counted.right, counted.totals, strict=True)]
+    order = sorted(range(len(shares)), key=lambda index: shares[index])
+    most: dict[int, tuple[int, int]] = {}  # of each class: how often, and which other
+    for (a, said), count in counted.taken.items():
+        most[a] = max(most.get(a, (0, 0)), (count, -said))
+    return {
+        noun.capitalize(): [counted.classes[index] for index in order],
+        "right": [shares[index] for index in order],
+        "of": [counted.totals[index] for index in order],
+        "most often taken for": [f"{counted.classes[-most[i][1]]} ({most[i][0]})" if i in most else "" for i in order],
+    }
+
+
 @st.cache_data(max_entries=4, show_spinner="Reading pictures")
 def _examples(name: str, classes: int) -> dict[int, list[str]]:
     """For each class, the addresses of its first training pictures; {} where they cannot be read."""
@@ -158,4 +207,5 @@ def _examples(name: str, classes: int) -> dict[int, list[str]]:
     return found
 
 
-main()
+with controls.kept(_KEY, "model", "class"):
+    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -98,6 +99,51 @@ def test_the_page_without_and_with_confusions(places):
     assert "4 pictures of others were taken for it" in at.markdown[0].value
     at.selectbox(key="class-one-wrong").set_value(7).run()
     assert 'class="pair"' not in html(at) and not at.exception
+
+
+def test_model_and_class_are_in_the_address_and_come_back(places):
+    labels = np.arange(100) % 25
+    for name in ("good", "other"):
+        run = make_model(rundir.models_dir() / name, "basenet", 1)
+        confusions.write(run, Confusions.of("drawn", CLASSES, np.eye(25)[labels], labels))
+    at = page(model="other", **{"class": CLASSES[4]})
+    assert at.selectbox(key="class-other").value == 4
+    at.selectbox(key="class-other").set_value(7).run()
+    for name in ("home", "confusions"):
+        at.switch_page(f"pages/{name}.py")
+        at.query_params.clear()
+        at.run()
+    assert at.selectbox(key="confusions-model").value == "other" and at.selectbox(key="class-other").value == 7
+    assert [list(np.atleast_1d(at.query_params[key])) for key in ("model", "class")] == [["other"], [CLASSES[7]]]
+    at.selectbox(key="class-other").set_value(None).run()
+    assert "class" not in at.query_params
+    assert page(**{"class": "dragon"}).selectbox(key="class-good").value is None
+
+
+def test_the_whole_matrix_and_every_class_stand_below_the_pairs(places):
+    labels = np.arange(100) % 25
+    said = np.where(labels == 3, 4, labels)
+    run = make_model(rundir.models_dir() / "one-wrong", "basenet", 1)
+    confusions.write(run, Confusions.of("drawn", CLASSES, np.eye(25)[said], labels))
+    at = page()
+    [drawn] = at.get("vega_lite_chart")
+    cells = pyarrow.ipc.open_stream(drawn.proto.data.data or drawn.proto.datasets[0].data.data).read_all().to_pylist()
+    by_names = {(cell["it was"], cell["taken for"]): cell for cell in cells}
+    assert len(by_names) == 625 and sum(cell["pictures"] for cell in cells) == 100
+    wrong = by_names[CLASSES[3], CLASSES[4]]
+    assert (wrong["pictures"], wrong["of"], wrong["part"]) == (4, 4, "wrong")
+    every = at.dataframe[-1].value
+    assert list(every.iloc[0]) == [CLASSES[3], 0.0, 4, f"{CLASSES[4]} (4)"] and set(every["right"][1:]) == {1.0}
+    at.selectbox(key="class-one-wrong").set_value(3).run()
+    assert not at.get("vega_lite_chart") and 'class="pair"' in html(at)
+
+
+def test_of_200_birds_there_is_only_the_table(places):
+    labels = np.arange(400) % 200
+    run = make_model(rundir.models_dir() / "birds", "basenet", 1)
+    confusions.write(run, Confusions.of("birds", tuple(map(str, range(200))), np.eye(200)[(labels + 1) % 200], labels))
+    at = page()
+    assert not at.get("vega_lite_chart") and len(at.dataframe[-1].value) == 200
 
 
 def test_an_address_of_a_model_without_confusions_is_said(places):

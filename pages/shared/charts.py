@@ -181,6 +181,42 @@ def bars(rows: Sequence[Row], label: str, value: str, color: str | None = None, 
     }
 
 
+def matrix(names: Sequence[str], right: Sequence[int], taken: Mapping[tuple[int, int], int]) -> dict[str, Any]:
+    """A confusion matrix, rows what it was and columns what it was taken for: right answers blue, others orange.
+
+    The more of a row's pictures, the stronger the colour; of the others, as a share of the largest there is.
+    """
+    totals = [right[i] + sum(taken.get((i, j), 0) for j in range(len(names))) for i in range(len(names))]
+    counts = {**{(i, i): count for i, count in enumerate(right)}, **taken}
+    values = [
+        {"it was": names[i], "taken for": names[j], "pictures": count, "of": totals[i],
+         "share": count / max(1, totals[i]), "part": "right" if i == j else "wrong"}
+        for i in range(len(names)) for j in range(len(names)) for count in [counts.get((i, j), 0)]
+    ]  # fmt: skip
+    axis = {"labelLimit": 160, "labelOverlap": False, "ticks": False, "domain": False}
+
+    def layer(part: str, color: str) -> dict[str, Any]:
+        return {
+            "transform": [{"filter": f"datum.part == '{part}'"}],
+            "mark": {"type": "rect", "color": color},
+            "encoding": {"opacity": {"field": "share", "type": "quantitative", "legend": None,
+                                     "scale": {"type": "sqrt", "domainMin": 0, "range": [0.04, 1]}}},
+        }  # fmt: skip
+
+    return {
+        "height": 22 * len(names) + 120,
+        "data": {"values": values},
+        "encoding": {
+            "y": {"field": "it was", "type": "nominal", "sort": None, "axis": axis},
+            "x": {"field": "taken for", "type": "nominal", "sort": None, "axis": {**axis, "labelAngle": -60}},
+            "tooltip": [{"field": name, "type": "nominal"} for name in ("it was", "taken for", "pictures", "of")],
+        },
+        "layer": [layer("right", style.VALIDATION), layer("wrong", style.TRAINING)],
+        "resolve": {"scale": {"opacity": "independent"}},
+        "config": {"view": {"stroke": None}, "scale": {"bandPaddingInner": 0.06}},
+    }
+
+
 def depth(network: Network, reference: tuple[str, Network] | None = None, height: int = 250) -> dict[str, Any]:
     """The report's figure: channels grow layer by layer as the spatial size shrinks, on a log scale.
 
