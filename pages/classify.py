@@ -133,12 +133,17 @@ def _source(item: Item, side: int) -> Crop:
     return crop
 
 
-def strangers(items: list[Item], chosen: list[Choice]) -> None:
-    """Say it where samples are shown that no chosen model has learned."""
-    for name in dict.fromkeys(item.data for item in items if item.data):
+def strangers(items: list[Item], chosen: list[Choice], choices: list[Choice]) -> None:
+    """Say it where samples are shown, or offered, that no chosen model has learned; a click has one that does."""
+    clicked = [item.data for item in items if item.data]
+    for name in dict.fromkeys(clicked if items else [st.session_state["source"]]):
         if all(choice.data != name for choice in chosen):
             st.info(f"None of the chosen models was trained on {data.info(name).title}: their answers to these are guesses.",
                     icon=":material/help:")  # fmt: skip
+            if knowing := next((choice for choice in choices if choice.data == name), None):  # the best come first
+                st.button(f"Ask {models.title(knowing)}", icon=":material/add:", key=f"ask-{name}",
+                          on_click=models.add, args=(knowing.id,))  # fmt: skip
+                continue
             controls.link("train", "Train one for a minute", {"from": "basenet-norm-aug", "data": name},
                           icon=":material/play_circle:")  # fmt: skip
 
@@ -168,6 +173,8 @@ def controls_of_the_page(choices: list[Choice]) -> tuple[list[Item], list[Choice
             method = st.segmented_control(
                 "What spoke for the answer", [*METHODS, "off"], default=method, key="method", required=True,
                 format_func=lambda name: METHODS.get(name, "Off"),
+                help="Covering parts: hide one square after the other and see how much of the answer is lost. Grad-CAM: "
+                "where the last convolution is active for the answer.",
             )  # fmt: skip
     return (items + sources.samples())[: sources.MOST], chosen, method
 
@@ -187,12 +194,14 @@ def page() -> None:
         no_model(not choices)
     if not items:
         st.markdown("Drop in a picture, or click a sample.")
+        if chosen:
+            strangers(items, chosen, choices)
         if chosen and not present.is_on():
             about(chosen)
             models.offer_more(choices)
         return
     if chosen:
-        strangers(items, chosen)
+        strangers(items, chosen, choices)
     crops, slots = layout(items, chosen)
     if not chosen:
         return

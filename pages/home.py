@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import controls, ladder, present, text
+from pages.shared import controls, jobs, ladder, present, text
 from training import catalogue, data, results, rundir
 from training.cost import estimate
 
@@ -74,15 +74,17 @@ def readiness(infos: list[data.DataInfo], models: list[rundir.RunDir], runs: lis
         st.subheader("Pictures")
         for info in infos:
             if info.available or info.name == "drawn":
-                number = f"{info.train + info.validation:,} to train on, {info.test:,} for the test"
-                st.markdown(
-                    f":material/check_circle: **{info.title}** · {text.plural(info.classes, 'class', 'classes')}, {number}"
-                )
+                st.markdown(f":material/check_circle: **{info.title}** · {text.pictures(info)}")
             else:
-                st.markdown(f":material/download: {info.title} · not here yet; `{info.how}` gets it")
+                st.markdown(
+                    f":material/download: {info.title} · not here yet; `{info.how}` gets it, and so does the button"
+                )
+                jobs.download(info)
     with right:
         st.subheader("Models")
         best, others = _by_pictures({model.id: model.card() or {} for model in models})
+        if best:
+            st.caption("Of each kind of pictures the model that is best on validation pictures.")
         for name, card in best.items():
             st.markdown(_model(name, card, seeds))
         if others:

@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from pages.shared import answers, jobs
 from tests import small
 from tests.models import make_model
 from training import catalogue, launcher, predict, rundir
+from training.pictures import MAX_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -146,6 +148,38 @@ def test_the_models_are_chosen_still_after_another_page(models):
         at.run()
     assert at.multiselect(key="models").value == ["basenet-bn-1"]
     assert list(np.atleast_1d(at.query_params["run"])) == ["basenet-bn-1"]
+
+
+def test_samples_that_no_chosen_model_knows_are_said_before_the_click_and_one_that_does_is_offered(models):
+    make_model(rundir.models_dir() / "photographs", "basenet", 1)
+    card = rundir.find("photographs").card()
+    rundir.find("photographs").write_card({**card, "data": {**card["data"], "name": "cifar10"}})
+    spec = catalogue.variant("basenet").spec.replace({"data.name": "cifar10"})
+    rundir.find("photographs").file("spec.json").write_text(spec.to_json())
+    at = show(model="photographs")
+    assert "their answers to these are guesses" in at.info[0].value
+    at.button(key="ask-drawn").click().run()
+    assert len(at.multiselect(key="models").value) == 2 and not at.exception
+    assert not [info for info in at.info if "guesses" in info.value]
+
+
+def test_while_nearest_pictures_are_computed_it_says_so(models, monkeypatch):
+    from pages.shared import panels
+
+    choice = next(choice for choice in predict.choices() if choice.id == "shipped")
+
+    def not_yet(*_):
+        raise answers.NotYet(3, 10)
+
+    monkeypatch.setattr(answers, "nearest", not_yet)
+    seen = [np.zeros((32, 32, 3), np.uint8)]
+    assert "3 of 10" in panels._like(choice, seen)[0] and "button" in panels._like(choice, seen)[0]
+    monkeypatch.setitem(jobs.started(), ("features", "shipped"), SimpleNamespace(running=True))
+    assert "are being computed" in panels._like(choice, seen)[0] and "button" not in panels._like(choice, seen)[0]
+
+
+def test_one_number_says_how_large_a_picture_may_be(models):
+    assert show().file_uploader(key="uploads").proto.max_upload_size_mb == MAX_BYTES // 2**20
 
 
 def test_of_models_that_validation_cannot_tell_apart_the_quickest_is_chosen_at_first():

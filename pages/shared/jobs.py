@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from training.data import DataInfo
 from training.job import Job
 
 Command = tuple[str, ...]
@@ -15,14 +16,20 @@ def started() -> dict[Command, Job]:
     return {}
 
 
+def running(*command: str) -> bool:
+    """Whether the command was started by a button and still runs."""
+    job = started().get(command)
+    return job is not None and job.running
+
+
 def offer(label: str, *command: str, icon: str, help: str | None = None) -> None:
-    """A button that runs `python -m training COMMAND`; its last line while it runs, and why it failed.
+    """A button that runs `python -m training COMMAND`; its last line while it runs, every second, and why it failed.
 
     When it ends, the page is drawn anew.
     """
     job = started().get(command)
-    if job is not None and job.running:
-        _watch(command)
+    if running(*command):
+        _watch(label, command)
         return
     if job is not None and job.failed:
         st.error(job.line or "It ended without a word.", icon=":material/error:")
@@ -35,10 +42,15 @@ def offer(label: str, *command: str, icon: str, help: str | None = None) -> None
             st.rerun()
 
 
+def download(info: DataInfo) -> None:
+    """A button that gets a data set, as the command does that stands beside it."""
+    offer(f"Download {info.title}", "data", "fetch", info.name, icon=":material/download:")
+
+
 @st.fragment(run_every=1.0)
-def _watch(command: Command) -> None:
+def _watch(label: str, command: Command) -> None:
     job = started()[command]
     if not job.running:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(job.line or "Starting")
+        st.text(f"{label}\n{job.line or 'Starting'}")

@@ -40,6 +40,11 @@ def pick(choices: list[Choice]) -> list[Choice]:
     return [by_id[name] for name in chosen]
 
 
+def add(name: str) -> None:
+    """Choose one more model, in place of the last where there is no room."""
+    st.session_state["models"] = [*st.session_state["models"][: MOST - 1], name]
+
+
 def _best(choices: list[Choice]) -> list[str]:
     """For each data set of photographs the best shipped model, or where none is shipped, the best run; of those
     that validation cannot tell from it, the quickest.  Models of drawn pictures where there are no others."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pages.shared import answers, pictures
+from pages.shared import answers, jobs, pictures
 from pages.shared.answers import Answer, Likeness, NotYet
 from pages.shared.sources import Item
 from training import data
@@ -132,10 +132,15 @@ def _like(choice: Choice, seen: list[np.ndarray]) -> list[str]:
     try:
         return [_row(choice, likenesses) for likenesses in answers.nearest(choice, seen)]
     except NotYet as state:
-        text = (
-            f"The nearest training pictures need features, of which {state.done:,} of {state.pictures:,} are there: "
-            "the button under the answers computes them."
-        )
+        if jobs.running("features", choice.id):
+            text = (
+                "The nearest training pictures are being computed; how far stands under the answers. They appear here."
+            )
+        else:
+            text = (
+                f"The nearest training pictures need features, of which {state.done:,} of {state.pictures:,} are there: "
+                "the button under the answers computes them."
+            )
         return _once(text, len(seen))
     except WorkerError as error:
         return _once(str(error), len(seen))

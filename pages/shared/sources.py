@@ -11,7 +11,7 @@ import streamlit as st
 from pages.shared import pictures, present
 from training import data
 from training.data import DataError
-from training.pictures import PictureError, read, resize, square
+from training.pictures import MAX_BYTES, PictureError, read, resize, square
 
 MOST = 12  # pictures at a time
 SAMPLES = 8
@@ -38,7 +38,7 @@ def uploads() -> list[Item]:
     """The pictures that were dropped in; a file that is none gets its sentence."""
     files = st.file_uploader(
         "Pictures to classify: JPEG, PNG, WebP, GIF or BMP", accept_multiple_files=True, key="uploads",
-        help="Several at a time, up to 40 MB each. They stay on this machine.",
+        max_upload_size=MAX_BYTES // 2**20, help="Several at a time. They stay on this machine.",
     )  # fmt: skip
     found: list[Item] = []
     for file in files:

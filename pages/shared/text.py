@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from training.data import DataInfo
+
 
 def count(value: float) -> str:
     """950, 14.7 k, 3.08 M, 232 M, 1.2 G: three significant digits."""
@@ -58,6 +60,14 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(round(seconds / 3600), 24)
     return f"{days} d {hours} h"
+
+
+def pictures(info: DataInfo) -> str:
+    """What a data set holds: "25 classes, 11,250 pictures to train on, 1,250 for validation, 2,500 for the test"."""
+    return (
+        f"{plural(info.classes, 'class', 'classes')}, {info.train:,} pictures to train on, "
+        f"{info.validation:,} for validation, {info.test:,} for the test"
+    )
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:
