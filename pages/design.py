@@ -33,6 +33,9 @@ def current() -> tuple[RunSpec, dict[str, str]]:
         again = query or st.session_state.get("design") or {}
     if again is not None:
         spec, errors = toggles.from_query(again)
+        if spec.data.backbone:
+            told = f"{controls.a_head(spec.name)} `python -m training fit {spec.name}` trains it."
+            spec, errors = catalogue.variant("basenet").spec, {toggles.FROM: told}
         st.session_state[FROM] = controls.base_of(spec).name
         switches.seed(spec)
     else:

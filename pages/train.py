@@ -11,16 +11,21 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import controls, figures, plan, present, run, text
+from pages.shared import controls, figures, jobs, plan, present, run, text
 from training import cost, data, launcher, rundir, toggles
 from training.paths import runs_dir
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
+EPOCHS, MINUTES = (1, 10_000), (0.1, 10_000.0)
+
 
 def prepare() -> None:
     """The page without a run in the address: say what will be trained, for how long, and start it."""
     design = controls.design()
+    if design.data.backbone:
+        of_command_line(design.name)
+        return
     controls.remember(design)
     entry, changed = controls.base_of(design), controls.changes(design)
     left, right = st.columns([4, 1], vertical_alignment="center")
@@ -31,11 +36,6 @@ def prepare() -> None:
         controls.link("design", "Change the design", toggles.to_query(design), icon=":material/architecture:")
 
     here = [info for info in data.status() if info.picture_size == design.network.input_shape and info.available]
-    if not here:  # a head on a pretrained network, which learns from that one's features
-        st.info("This one is trained from the command line:", icon=":material/terminal:")
-        st.code(f"python -m training fit {design.name}", language="bash")
-        run.others(None)
-        return
     one, two, three, four = st.columns(4)
     with one:
         names = [info.name for info in here]
@@ -54,12 +54,12 @@ def prepare() -> None:
     with three:
         if way == "epochs":
             epochs = st.number_input(
-                "Epochs", 1, 10_000, _asked("run_epochs", design.fit.max_epochs, 1, 10_000), key="train-epochs",
+                "Epochs", value=_asked("run_epochs", design.fit.max_epochs, *EPOCHS), key="train-epochs",
                 on_change=_into_address, args=("train-epochs", "run_epochs"),
             )  # fmt: skip
         else:
             minutes = st.number_input(
-                "Minutes", 0.1, 10_000.0, _asked("minutes", 1.0, 0.1, 10_000.0), step=1.0, format="%g",
+                "Minutes", value=_asked("minutes", 1.0, *MINUTES), step=1.0, format="%g",
                 key="train-minutes", on_change=_into_address, args=("train-minutes", "minutes"),
             )  # fmt: skip
     with four:
@@ -69,7 +69,15 @@ def prepare() -> None:
             "what augmentation and dropout do. The same seed gives the same run.",
             on_change=_into_address, args=("train-seed", "seed"),
         )  # fmt: skip
-    st.caption(f"{info.title}: {_pictures(info)}")
+    what, value, (low, high) = ("Epochs", epochs, EPOCHS) if way == "epochs" else ("Minutes", minutes, MINUTES)
+    if (
+        not low <= (value or 0) <= high
+    ):  # told here: a field with bounds of its own keeps its last value, and Start would take it
+        st.error(f"{what}: a number from {low:g} to {high:,g}.", icon=":material/block:")
+        st.button("Start training", type="primary", icon=":material/play_arrow:", disabled=True)
+        run.others(None)
+        return
+    st.caption(f"{info.title}: {text.pictures(info)}.")
     spec = plan.planned(design, info.name, info.classes, seed, minutes=minutes, epochs=epochs)
     estimate = cost.estimate(spec, info.train, info.validation)
     st.markdown(plan.outlook(spec, estimate))
@@ -84,6 +92,14 @@ def prepare() -> None:
     run.others(None)
     with suppress(RunError, OSError):  # a start is then slower, and says itself what is wrong
         launcher.keep_warm()
+
+
+def of_command_line(name: str) -> None:
+    """A head on a pretrained network, which learns from that one's features: no design of these pages."""
+    st.info(f"{controls.a_head(name)} It is trained from the command line:", icon=":material/terminal:")
+    st.code(f"python -m training fit {name}", language="bash")
+    controls.link("design", "Design a network", icon=":material/architecture:")
+    run.others(None)
 
 
 def _into_address(key: str, parameter: str) -> None:
@@ -109,19 +125,15 @@ def _asked(parameter: str, default: Any, low: Any, high: Any) -> Any:
     return value if low <= value <= high else default
 
 
-def _pictures(info: data.DataInfo) -> str:
-    return (
-        f"{text.plural(info.classes, 'class', 'classes')}, {info.train:,} pictures to train on, "
-        f"{info.validation:,} for validation, {info.test:,} for the test."
-    )
-
-
 def _missing(infos: list[data.DataInfo]) -> None:
     if infos:
         with st.expander("More pictures"):
             for info in infos:
-                st.markdown(f"{info.title} ({_pictures(info)[:-1]}) is not here yet. This gets it:")
+                st.markdown(
+                    f"{info.title} ({text.pictures(info)}) is not here yet. This gets it, and so does the button:"
+                )
                 st.code(info.how, language="bash")
+                jobs.download(info)
 
 
 def _start(spec: RunSpec) -> None:

@@ -10,11 +10,12 @@ import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import charts, diagram, figures, ladder, style, switches, text
+from pages.shared import charts, diagram, figures, jobs, ladder, style, switches, text
 from training import catalogue, results, rundir, toggles
 from training.describe import describe
 
@@ -64,6 +65,25 @@ def test_home_says_what_it_is_what_is_ready_and_what_comes_next() -> None:
     assert "Drawn" in page and "python -m training data fetch cifar100-25" in page
     links = [element.proto.page for element in at.get("page_link")]
     assert "design" in links and "train" in links
+
+
+def test_what_is_missing_is_a_click_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+    monkeypatch.setattr(
+        jobs, "Job", lambda *command: begun.append(command) or SimpleNamespace(running=True, line="1 %")
+    )
+    monkeypatch.setattr(jobs, "started", lambda known={}: known)
+    at = app("home")
+    at.button(key="data-fetch-cifar10").click().run()
+    assert begun == [("data", "fetch", "cifar10")]
+    assert "Download CIFAR-10\n1 %" in [element.value for element in at.text]
+    assert "data-fetch-cifar10" not in [button.key for button in at.button]
+
+
+def test_home_and_train_count_the_same_pictures_and_say_what_chose_the_models() -> None:
+    counts = "25 classes, 11,250 pictures to train on, 1,250 for validation, 2,500 for the test"
+    assert counts in shown(app("train")) and counts in shown(home := app("home"))
+    assert "best on validation pictures" in shown(home)
 
 
 def test_the_ladder_shows_the_report_and_only_figures_that_exist() -> None:
@@ -227,6 +247,12 @@ def test_an_unknown_entry_is_told_and_the_page_stands() -> None:
     at = design(**{"from": "basnet"})
     assert "basnet" in at.warning[0].value and "basenet" in at.warning[0].value
     assert asked(at) == {"from": "basenet"}
+
+
+def test_an_entry_far_from_all_is_told_in_a_sentence_and_a_head_is_no_design() -> None:
+    assert len(design(**{"from": "zzzz"}).warning[0].value) < 120
+    at = design(**{"from": "birds-best"})
+    assert "python -m training fit birds-best" in at.warning[0].value and asked(at) == {"from": "basenet"}
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,11 @@ def test_a_minute_says_how_many_steps_and_what_share_of_the_report_it_buys() -> 
     assert "51 %" in text and "27 epochs" in text  # 2,400 of 27 * 176 steps
 
 
+def test_less_than_an_epoch_is_said() -> None:
+    text = plan.outlook(plan.planned(BASENET, "drawn", 25, 0, minutes=0.1), estimate(3.0))
+    assert "about 2 steps of 64 pictures" in text and "less than one epoch of 176 steps, too short" in text
+
+
 def test_more_time_than_the_design_needs_is_said() -> None:
     text = plan.outlook(plan.planned(BASENET, "drawn", 25, 0, minutes=60), estimate(0.01))
     assert "27 epochs of 176 steps" in text and "before its time is up" in text and "100 %" in text
@@ -251,6 +256,26 @@ def test_train_says_what_it_will_do_and_start_puts_the_run_into_the_address(plac
         and spec.data.name == "drawn"
     )
     assert [element.label for element in at.button if element.label == "Stop"] == ["Stop"]
+
+
+def test_a_head_is_no_design_and_its_command_stands_there(places: Path) -> None:
+    at = show("train", **{"from": "birds-best"})
+    assert "birds-best" in at.info[0].value and "To be trained" not in said(at)
+    assert at.code[0].value == "python -m training fit birds-best" and "from" in asked(at)
+
+
+@pytest.mark.parametrize("key, query, value, words", [
+    ("train-minutes", {}, 0.0, "Minutes: a number from 0.1 to 10,000"),
+    ("train-epochs", {"run_epochs": "2"}, 20_000, "Epochs: a number from 1 to 10,000"),
+])  # fmt: skip
+def test_a_number_out_of_bounds_is_said_and_nothing_starts(places: Path, key, query, value, words) -> None:
+    at = show("train", **query)
+    at.number_input(key=key).set_value(value)
+    ran(at)
+    assert words in at.error[0].value and button(at, "Start training").disabled
+    at.number_input(key=key).set_value(3)
+    ran(at)
+    assert not at.error and not button(at, "Start training").disabled
 
 
 def test_by_epochs_and_the_address_brings_the_choice_back(places: Path) -> None:
@@ -565,7 +590,7 @@ def test_a_run_that_has_just_begun_can_be_compared(places: Path) -> None:
 
 def test_a_shortened_early_stopping_is_told_in_words() -> None:
     spec = plan.planned(catalogue.variant("basenet-bn").spec, "drawn", 25, 0, epochs=2)
-    assert controls.title(spec) == "basenet-bn (Early stopping: patience 20, at most 2 epochs)"
+    assert controls.title(spec) == "basenet-bn (at most 2 epochs)"
 
 
 @pytest.mark.browser

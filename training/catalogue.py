@@ -268,8 +268,9 @@ def variant(name: str) -> Variant:
         return _CATALOGUE[name]
     import difflib
 
-    near = difflib.get_close_matches(name, _CATALOGUE, n=3) or list(_CATALOGUE)
-    raise SpecError(f"There is no variant {name!r} in the catalogue. Did you mean {', '.join(near)}?")
+    near = difflib.get_close_matches(name, _CATALOGUE, n=3)
+    told = f"Did you mean {', '.join(near)}?" if near else "`python -m training list` names all."
+    raise SpecError(f"There is no variant {name!r} in the catalogue. {told}")
 
 
 def children(name: str) -> list[Variant]:

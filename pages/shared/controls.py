@@ -12,7 +12,7 @@ from typing import Literal
 
 import streamlit as st
 
-from pages.shared import present, runs
+from pages.shared import present, runs, text
 from training import catalogue, toggles
 from training.spec import RunSpec
 
@@ -81,12 +81,22 @@ def changes(spec: RunSpec) -> list[str]:
     changed = [toggle.path for toggle in toggles.TOGGLES if toggle.read(spec) != toggle.read(base)]
     if spec.fit.teacher != base.fit.teacher:  # not a switch, and too much of a change to pass over
         changed.append("fit.teacher")
-    return [f"{label}: {value}" for label, value in runs.settings(spec, changed).items()]
+    stopping, usual = spec.fit.early_stopping, base.fit.early_stopping
+    shorter = []
+    if stopping and usual and stopping.patience == usual.patience and stopping != usual:
+        changed.remove("fit.early_stopping")
+        shorter = [f"at most {text.plural(stopping.max_epochs, 'epoch')}"]
+    return [*(f"{label}: {value}" for label, value in runs.settings(spec, changed).items()), *shorter]
 
 
 def base_of(spec: RunSpec) -> catalogue.Variant:
     """The catalogue entry a design started from (`basenet` where its name is a person's own word)."""
     return catalogue.variant(spec.name if spec.name in catalogue.names() else "basenet")
+
+
+def a_head(name: str) -> str:
+    """What an entry is that no switch of these pages changes."""
+    return f"{name}, {catalogue.variant(name).title}, is a head on a pretrained network, not a design of its own."
 
 
 def title(spec: RunSpec, limit: int = 3) -> str:

@@ -40,10 +40,11 @@ def outlook(spec: RunSpec, estimate: cost.Estimate) -> str:
     whole, whole_seconds = spec.fit.max_epochs * in_epoch, spec.fit.max_epochs * estimate.epoch_seconds
     if spec.fit.minutes and 60 * spec.fit.minutes < whole_seconds:
         steps = max(1, round(60 * spec.fit.minutes * whole / whole_seconds))
-        told = (
-            f"{text.duration(60 * spec.fit.minutes)} buys about {_number(steps)} steps of {batch} on this machine: "
-            f"{_number(steps / in_epoch)} epochs of {in_epoch:,} steps"
-        )
+        told = f"{text.duration(60 * spec.fit.minutes)} buys about {_steps(steps)} of {batch} on this machine: "
+        told += (
+            f"{_number(steps / in_epoch)} epochs of {in_epoch:,} steps" if steps >= in_epoch
+            else f"less than one epoch of {in_epoch:,} steps, too short to learn much"
+        )  # fmt: skip
     else:
         steps = whole
         told = (
@@ -81,6 +82,10 @@ def apart_from_report(spec: RunSpec, epochs: float) -> list[str]:
 
 # Told already, or without a counterpart in the report.
 _TOLD = ("Pictures", "Classes", "Epochs", "Early stopping", "Time limit in minutes", "Seed", "Number format")
+
+
+def _steps(number: int) -> str:
+    return text.plural(number, "step") if number < 10 else f"{_number(number)} steps"
 
 
 def _number(value: float) -> str:
