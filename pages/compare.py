@@ -54,8 +54,14 @@ def main() -> None:
         controls.link("train", "Train a first one", icon=":material/play_circle:")
         return
     begin(there, specs)
-    stories.show(there, _KEY, _into_address)
-    chosen = choose(there, specs)
+    if present.is_on():  # the curves are what the last row came for
+        with st.expander("Runs and models", expanded=not st.session_state[_KEY]):
+            stories.show(there, _KEY, _into_address)
+            chosen = choose(there, specs)
+    else:
+        stories.show(there, _KEY, _into_address)
+        chosen = choose(there, specs)
+    stories.moral(there, chosen)
     if not chosen:
         st.info("Choose two runs or models above.", icon=":material/compare_arrows:")
         return

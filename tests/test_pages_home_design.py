@@ -395,6 +395,28 @@ def test_every_network_is_drawn_whole(name: str) -> None:
     )
 
 
+def test_a_note_stands_clear_of_the_box_before_and_grey_is_named() -> None:
+    spec, _ = toggles.from_query({"from": "basenet", "depth": "3", "split_5x5": "on", "pooling": "average"})
+    row = diagram.draw(spec.network).split("</svg>")[0]
+    note = float(re.search(r'<text x="([\d.]+)"[^>]*>avg 2×2', row)[1])  # type: ignore[index]
+    pool = row.index(f'fill="{style.LAYER["pool"]}"')
+    side = re.findall(r'<polygon points="[\d.,-]+ ([\d.]+),[^>]*fill-opacity=".3"', row[:pool])[-1]  # of the box before
+    assert note - 3.4 * len("avg 2×2") >= float(side)
+    assert "input, flatten, activation" in diagram.draw(spec.network)
+
+
+def test_points_at_the_edge_of_a_chart_are_whole() -> None:
+    encoding = charts.curve([{"epoch": 1, "loss": 2.0, "val_loss": 3.0}], "loss")["encoding"]
+    assert encoding["x"]["scale"]["padding"] > 0 and encoding["y"]["scale"]["padding"] > 0
+
+
+def test_draw_again_says_why_it_cannot() -> None:
+    at = app("design")
+    at.session_state["design-tab"] = "Pictures"
+    at.run()
+    assert at.button(key="resample").disabled and "augmentation is off" in at.button(key="resample").help
+
+
 def test_dropout_places_are_named() -> None:
     assert switches.dropout_places(catalogue.variant("final").spec) == [
         "after pooling 1", "after convolution 5", "after pooling 2", "after pooling 3", "before the last dense",

@@ -576,6 +576,15 @@ def test_a_story_is_one_click_and_says_what_to_look_at(places: Path) -> None:
     assert "stay together" in said(at) and button(at, "What augmentation does")
 
 
+def test_presented_the_curves_come_before_what_was_chosen(places: Path) -> None:
+    run = finished(DRAWN)
+    at = show("compare", runs=run.id)
+    at.session_state["present"] = True
+    ran(at)
+    assert [(box.label, box.proto.expanded) for box in at.expander] == [("Runs and models", False)]
+    assert at.multiselect[0].value == [run.id] and len(at.get("vega_lite_chart")) == 2
+
+
 def test_the_stories_that_ship_are_told() -> None:
     ids = {run.id for run in (*rundir.models(), *rundir.without_weights())}
     for story in stories.STORIES:

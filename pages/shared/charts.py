@@ -100,7 +100,10 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
            points: bool) -> dict[str, Any]:  # fmt: skip
     accuracy = measure == "accuracy"
     axis = {"title": None, "format": ".0%"} if accuracy else {"title": None}
-    scale: dict[str, Any] = {"domain": [0, 1]} if accuracy and not values else {"zero": False, "nice": True}
+    # The padding keeps points at an edge whole.
+    scale: dict[str, Any] = (
+        {"domain": [0, 1]} if accuracy and not values else {"zero": False, "nice": True, "padding": 6}
+    )
     trained = [row["value"] for row in values if row["part"] == "training"]
     if not accuracy and trained and max(row["value"] for row in values) > 2 * max(trained):
         # Batch norm's moving statistics are far off in the first epochs, and the loss with them: let it leave the chart.
@@ -131,6 +134,7 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
                 "field": "epoch",
                 "type": "quantitative",
                 "axis": {"title": "epoch", "tickMinStep": 1, "grid": False},
+                "scale": {"zero": False, "nice": False, "padding": 8},
             },
             "y": {"field": "value", "type": "quantitative", "axis": axis, "scale": scale},
             "color": color,

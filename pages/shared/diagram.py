@@ -133,7 +133,7 @@ def _row(parts: tuple[Box, ...], new: frozenset[int], scale: float) -> str:
     labels: list[str] = []
     spans: list[tuple[str, float, float]] = []
     ends: list[tuple[float, float]] = []  # of each box: where arcs touch it
-    before, labelled = -1, 0.0
+    before, labelled, behind = -1, 0.0, (0.0, 0.0, 0.0)
     for index, box in enumerate(parts):
         body = unit * logs[index]
         whole, tall = body + stripes[index], height(box)
@@ -152,7 +152,9 @@ def _row(parts: tuple[Box, ...], new: frozenset[int], scale: float) -> str:
         before = channels
         note = _note(box)
         if note and scale == 1 and spacing >= 9 * len(note):
-            labels.append(_text(x + whole / 2, y + tall + 17, note, 13, quiet=True))
+            free = _reach(behind, y + tall + 6) + 3.6 * len(note)  # else it would stand on the box before
+            labels.append(_text(max(x + whole / 2, free), y + tall + 17, note, 13, quiet=True))
+        behind = (x + whole, deep, y + tall)
         size = "×".join(map(str, box.shape[:2])) if not flat else "vector"
         if spans and spans[-1][0] == size:
             spans[-1] = (size, spans[-1][1], x + whole)
@@ -173,6 +175,12 @@ def _row(parts: tuple[Box, ...], new: frozenset[int], scale: float) -> str:
         f'<svg class="row" viewBox="0 0 {WIDTH} {TOP + TALL + BOTTOM}" role="img" aria-label="The layers in a row">'
         f"{''.join(shapes)}{''.join(labels)}</svg>"
     )
+
+
+def _reach(front: tuple[float, float, float], y: float) -> float:
+    """How far right a box reaches at height `y`, by its front's right edge, its depth and its front's lower end."""
+    right, deep, low = front
+    return right + min(deep, (low - y) / 0.75) if deep and y < low else 0.0
 
 
 def _box(box: Box, x: float, y: float, body: float, tall: float, deep: float, stripe: float, new: bool) -> str:
@@ -287,17 +295,17 @@ def _key(parts: tuple[Box, ...], base: str) -> str:
         "conv": "convolution",
         "pool": "pooling",
         "dense": "dense",
-        "batch_norm": "batch norm, activation",
         "dropout": "dropout",
         "add": "shortcut",
     }
-    if "batch_norm" not in kinds:
-        names["activation"] = "activation"
     marks = [
         f'<span><i style="background:{style.LAYER[kind]}"></i>{name}</span>'
         for kind, name in names.items()
         if kind in kinds
     ]
+    grey = {"flatten": "flatten", "batch_norm": "batch norm", "activation": "activation"}
+    others = ", ".join(["input", *(name for kind, name in grey.items() if kind in kinds)])
+    marks.append(f'<span><i style="background:{style.MUTED}"></i>{others}</span>')
     if base:
         marks.append(f'<span><i class="new"></i>new against {escape(base)}</span>')
     return f'<div class="network-key">{"".join(marks)}</div>'

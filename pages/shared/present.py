@@ -54,6 +54,7 @@ html {font-size: clamp(18px, 1.75vw, 30px) !important;}
 [data-testid="stMainMenu"], [data-testid="stAppDeployButton"], [data-testid="stStatusWidget"] {display: none;}
 [data-testid="stCaptionContainer"] {font-size: 0.95rem;}
 .figures {grid-template-columns: repeat(4, minmax(0, 1fr)) !important;}
+.st-key-bench .figures .note {display: none;}
 .figures .value {font-size: 1.2rem !important;}
 .layers th:nth-child(3), .layers td:nth-child(3), .layers th:nth-child(7), .layers td:nth-child(7) {display: none;}
 """

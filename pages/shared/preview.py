@@ -32,8 +32,13 @@ CSS = """
 def show(spec: RunSpec) -> None:
     """The grid, and a button that draws the random changes anew."""
     info, pictures = _samples(spec.data.name)
-    if st.button("Draw again", icon=":material/casino:", key="resample", disabled=not spec.data.augmentation.on,
-                 help="Draw the random changes anew, as every epoch does"):  # fmt: skip
+    on = spec.data.augmentation.on
+    why = (
+        "Draw the random changes anew, as every epoch does"
+        if on
+        else "This design changes no picture: augmentation is off"
+    )
+    if st.button("Draw again", icon=":material/casino:", key="resample", disabled=not on, help=why):
         st.session_state["preview.seed"] = st.session_state.get("preview.seed", 0) + 1
     images = _stack(pictures)
     changed = augment(images, spec.data.augmentation, seed=st.session_state.get("preview.seed", 0))

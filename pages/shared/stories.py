@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
 import streamlit as st
@@ -39,10 +39,7 @@ def complete(there: Container[str]) -> list[Story]:
 
 
 def show(there: Container[str], key: str, chosen: Callable[[], None]) -> None:
-    """A button for each complete story, and what the one that is shown has to tell.
-
-    What is shown is in the session's `key`; a click sets it to the story's models and calls `chosen`.
-    """
+    """A button for each complete story: a click sets the session's `key` to its models and calls `chosen`."""
     told = complete(there)
     if not told:
         return
@@ -54,6 +51,10 @@ def show(there: Container[str], key: str, chosen: Callable[[], None]) -> None:
     with st.container(horizontal=True):
         for story in told:
             st.button(story.title, type="tertiary", icon=":material/school:", on_click=tell, args=(story,))
-    for story in told:
-        if set(st.session_state[key]) == set(story.models):
+
+
+def moral(there: Container[str], shown: Sequence[str]) -> None:
+    """What the story that is shown has to tell."""
+    for story in complete(there):
+        if set(shown) == set(story.models):
             st.markdown(story.moral)
