@@ -260,7 +260,7 @@ def effect(
         chance = 2 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
         loss = text.signed(new[f"{part}_loss"] - old[f"{part}_loss"], 3)
         parts.append(
-            f"{part} accuracy {text.signed(100 * (q - p))} points (±{100 * chance:.1f} from the choice of pictures alone), loss {loss}"
+            f"{part} accuracy {text.signed(100 * (q - p))} points (±{100 * chance:.1f} at most with other pictures), loss {loss}"
         )
     if not parts:
         return ""

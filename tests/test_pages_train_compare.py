@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import controls, measure, plan, runs, stories
+from pages.shared import controls, jobs, plan, runs, stories
 from tests import small
 from training import catalogue, cost, launcher, rundir
 from training.rundir import RunDir
@@ -326,13 +326,13 @@ def test_a_finished_run_shows_its_figures_and_the_report_s_beside_its_own(places
 
 def test_test_figures_are_taken_only_on_request_and_once(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, begun = finished(DRAWN), []
-    monkeypatch.setattr(measure, "start", lambda path: begun.append(path))
+    monkeypatch.setattr(jobs, "start", lambda *command: begun.append(command))
     at = show("train", run=run.id)
     assert not begun and "Not measured yet" in said(at)
     button(at, "Measure on the test pictures").click()
     ran(at)
-    assert begun == [run.path]
-    monkeypatch.setattr(measure, "under_way", lambda path: True)
+    assert begun == [("evaluate", run.id)]
+    monkeypatch.setattr(jobs, "running", lambda *command: command in begun)
     assert button(ran(at), "Measuring").disabled
 
 
@@ -406,7 +406,7 @@ def test_compare_does_not_choose_an_only_run_twice(places: Path) -> None:
     assert show("compare").multiselect[0].value == [only.id]
 
 
-def test_compare_opens_with_the_toggle_that_did_most_among_the_shipped_models(places: Path) -> None:
+def test_compare_opens_with_the_first_story_until_there_are_runs(places: Path) -> None:
     (places / "plumage_models").mkdir()
     for name, accuracy in (("basenet", 0.4), ("basenet-norm", 0.41), ("basenet-norm-aug", 0.5), ("plumage", 0.9)):
         made = finished(catalogue.variant(name).spec, test={"loss": 1.5, "accuracy": accuracy, "pictures": 2500})

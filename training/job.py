@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 
@@ -23,7 +22,7 @@ class Job:
     def __init__(self, *arguments: str):
         folder = cache_dir() / "jobs"
         folder.mkdir(parents=True, exist_ok=True)
-        self._log = Path(folder / ("-".join(arguments).replace("/", "_")[:100] + ".log"))
+        self._log = folder / ("-".join(arguments).replace("/", "_")[-100:] + ".log")
         here = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(

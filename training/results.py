@@ -89,7 +89,7 @@ def cards(name: str, directory: Path | None = None) -> list[dict[str, Any]]:
         if card is None or not card["figures"].get("test"):
             continue
         try:
-            spec = parse(card["spec"])
+            spec = parse(card.get("spec", {}))
         except SpecError:
             continue
         first = first or spec

@@ -22,24 +22,35 @@ def running(*command: str) -> bool:
     return job is not None and job.running
 
 
+def problem(*command: str) -> str:
+    """The sentence with which the command failed the last time; empty if it did not."""
+    job = started().get(command)
+    return (job.line or "It ended without a word.") if job is not None and job.failed else ""
+
+
+def start(*command: str) -> None:
+    """Begin with the command, unless it runs already, and draw the page anew."""
+    try:
+        if not running(*command):
+            started()[command] = Job(*command)
+    except OSError as error:
+        st.error(f"A process cannot be started: {error.strerror}.", icon=":material/error:")
+    else:
+        st.rerun()
+
+
 def offer(label: str, *command: str, icon: str, help: str | None = None) -> None:
     """A button that runs `python -m training COMMAND`; its last line while it runs, every second, and why it failed.
 
     When it ends, the page is drawn anew.
     """
-    job = started().get(command)
     if running(*command):
         _watch(label, command)
         return
-    if job is not None and job.failed:
-        st.error(job.line or "It ended without a word.", icon=":material/error:")
+    if wrong := problem(*command):
+        st.error(wrong, icon=":material/error:")
     if st.button(label, key="-".join(command), icon=icon, help=help):
-        try:
-            started()[command] = Job(*command)
-        except OSError as error:
-            st.error(f"A process cannot be started: {error.strerror}.", icon=":material/error:")
-        else:
-            st.rerun()
+        start(*command)
 
 
 def download(info: DataInfo) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import again, controls, curves, figures, measure, plan, present, runs, text
+from pages.shared import again, controls, curves, figures, jobs, plan, present, runs, text
 from training import data, launcher, rundir, toggles
 from training.rundir import ACTIVE, RunDir, RunError
 from training.spec import RunSpec
@@ -37,7 +37,7 @@ def show(run: RunDir) -> None:
 
 def _now(run: RunDir) -> tuple[str, bool]:
     """(the run's state, whether it is being measured): what decides what the page holds."""
-    return run.status()["state"], measure.under_way(run.path)
+    return run.status()["state"], jobs.running("evaluate", run.id)
 
 
 def body(run: RunDir, seen: tuple[str, bool]) -> None:
@@ -180,9 +180,8 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
         )
         if st.button("Measuring …" if busy else "Measure on the test pictures", icon=":material/fact_check:",
                      disabled=busy, key="measure"):  # fmt: skip
-            measure.start(run.path)
-            st.rerun()
-        if problem := measure.problem(run.path):
+            jobs.start("evaluate", run.id)
+        if problem := jobs.problem("evaluate", run.id):
             st.error(f"The run could not be measured. {problem}", icon=":material/error:")
         return
     entry, pictures, accuracy = runs.entry(spec), measured["pictures"], measured["accuracy"]
