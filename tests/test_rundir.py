@@ -15,7 +15,9 @@ import pytest
 
 from tests import small
 from training import commands, rundir
+from training.process import process_identity
 from training.rundir import RunDir, RunError
+from training.status import STATES
 from training.weights import load_model
 
 
@@ -80,7 +82,7 @@ FIGURES = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
 def test_a_damaged_file_is_passed_over(run: RunDir, name: str, content: str) -> None:
     run.file(name).write_text(content)
     status = run.status()
-    assert status["state"] in rundir.STATES and status["epoch"] == 0 and status["message"] is not None
+    assert status["state"] in STATES and status["epoch"] == 0 and status["message"] is not None
     assert run.history() == [] and run.card() is None
     assert [found.id for found in rundir.runs()] == [run.id]
 
@@ -172,7 +174,7 @@ def test_arrays_come_back_and_pickles_are_refused(run: RunDir, tmp_path: Path) -
 
 
 def test_a_run_whose_process_is_gone_is_stopped(run: RunDir) -> None:
-    run.write_status(state="running", **rundir.process_identity())
+    run.write_status(state="running", **process_identity())
     assert run.status()["state"] == "running"
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
@@ -182,7 +184,7 @@ def test_a_run_whose_process_is_gone_is_stopped(run: RunDir) -> None:
 
 
 def test_another_process_with_the_number_of_the_run_s_is_not_the_run_s(run: RunDir) -> None:
-    born = rundir.process_identity()["process_started"]
+    born = process_identity()["process_started"]
     run.write_status(state="running", pid=os.getpid(), process_started=born - 100, heartbeat=time.time())
     assert run.status()["state"] == "stopped"
 

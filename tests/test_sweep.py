@@ -12,6 +12,7 @@ import pytest
 
 from tests import small
 from training import catalogue, rundir, ship, sweep
+from training.process import process_identity
 from training.rundir import RunDir
 
 # What takes the place of `training fit`: an epoch each tenth of a second, four in all, or an end of another kind.
@@ -19,7 +20,8 @@ FIT = """
 import sys, time
 from pathlib import Path
 from tests import small
-from training.rundir import RunDir, process_identity
+from training.process import process_identity
+from training.rundir import RunDir
 run, end = RunDir(Path(sys.argv[1])), sys.argv[2]
 for epoch in range(run.status()["epoch"], 4):
     run.write_status(state="running", epoch=epoch, **process_identity())
@@ -216,6 +218,6 @@ def test_a_fit_that_somebody_stops_is_not_done(sweeping, tmp_path):
     for end, goes_on in (("failed", True), ("stopped", False)):
         job = sweep.jobs(["basenet"], 2)[goes_on]
         run = rundir.create(job.spec, job.run.path)
-        run.write_status(state="running", **rundir.process_identity())
+        run.write_status(state="running", **process_identity())
         Timer(0.3, run.write_status, kwargs={"state": end}).start()
         assert sweep._fit(job, float("inf"), Event(), lambda said: None) is goes_on

@@ -26,7 +26,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from training.data import DataError
-from training.rundir import RunDir, RunError, process_identity, read_arrays, write_arrays
+from training.process import process_identity
+from training.rundir import RunDir, RunError, read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from training.data import Dataset

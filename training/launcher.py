@@ -22,8 +22,10 @@ from filelock import FileLock, Timeout
 
 from training import rundir
 from training.paths import ROOT, runs_dir
-from training.rundir import ACTIVE, RunDir, RunError
+from training.process import process_identity
+from training.rundir import RunDir, RunError
 from training.spec import RunSpec
+from training.status import ACTIVE
 
 STOP_SECONDS = 1.8  # a run that has not stopped itself by then is killed; its checkpoint stands
 
@@ -197,5 +199,5 @@ def take_next() -> RunDir | None:
         run = next_queued()
         if run is not None:
             run.file("stop").unlink(missing_ok=True)
-            run.write_status(state="running", message="", **rundir.process_identity())
+            run.write_status(state="running", message="", **process_identity())
         return run

@@ -34,10 +34,9 @@ from filelock import FileLock, Timeout
 from training import card_schema
 from training import spec as specs
 from training.paths import cache_dir, models_dir, runs_dir
+from training.process import alive
 from training.spec import RunSpec, SpecError
-
-ACTIVE = ("queued", "running")
-STATES = (*ACTIVE, "stopped", "finished", "failed")
+from training.status import is_line, sound
 
 
 class RunError(Exception):
@@ -112,7 +111,7 @@ class RunDir:
 
     def status(self) -> dict[str, Any]:
         """state, progress and message.  A run whose process is gone is "stopped", whatever it last wrote."""
-        status = _sound(_read_json(self.file("status.json")))
+        status = sound(_read_json(self.file("status.json")))
         if not status:
             done = self.file("card.json").is_file()
             return {"state": "finished" if done else "stopped", "message": "", "epoch": 0, "step": 0}
@@ -140,7 +139,7 @@ class RunDir:
                 lines.append(json.loads(line))
             except (ValueError, RecursionError):
                 continue
-        return [line for line in lines if _is_line(line)]
+        return [line for line in lines if is_line(line)]
 
     def append_history(self, line: dict[str, Any]) -> None:
         """Add one line; a line is written whole or, by a kill, cut, and then not read."""
@@ -218,59 +217,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-_NUMBERS = ("created", "queued", "started", "finished", "ended", "heartbeat", "epoch", "step", "steps_per_epoch",
-            "max_epochs", "minutes", "elapsed_seconds", "eta_seconds")  # fmt: skip
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= abs(value) < 1e12
-
-
-def _sound(status: dict[str, Any]) -> dict[str, Any]:
-    """`status` without what a damaged file may hold in place of a number or a state; {} stays {}."""
-    if not status:
-        return {}
-    nothing = ("minutes", "eta_seconds")  # these two may be None
-    kept = {
-        name: value
-        for name, value in status.items()
-        if name not in _NUMBERS or _is_number(value) or (value is None and name in nothing)
-    }
-    if kept.get("state") not in STATES:
-        kept["state"] = "stopped"
-    if not isinstance(kept.get("message"), str):
-        kept["message"] = ""
-    return {"epoch": 0, "step": 0} | kept
-
-
-def _is_line(line: Any) -> bool:
-    """Whether a line of the history has the figures of its kind."""
-    if not isinstance(line, dict) or line.get("kind") not in ("step", "epoch"):
-        return False
-    needed = ["epoch", "step", "loss", "accuracy"] + ["val_loss", "val_accuracy"] * (line["kind"] == "epoch")
-    return all(_is_number(line.get(name)) for name in needed) and _is_number(line.get("seconds", 0))
-
-
-def alive(status: dict[str, Any]) -> bool:
-    """Whether the process that wrote `status` is still there; its birth tells it from a later one of the same number."""
-    import psutil
-
-    pid, born = status.get("pid"), status.get("process_started")
-    try:
-        process = psutil.Process(pid)
-        same = born is not None and abs(process.create_time() - born) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, TypeError, ValueError):
-        return False
-
-
-def process_identity() -> dict[str, Any]:
-    """The fields by which `alive` knows this process again."""
-    import psutil
-
-    return {"pid": os.getpid(), "process_started": psutil.Process().create_time(), "heartbeat": time.time()}
-
-
 def create(spec: RunSpec, path: Path | None = None, queued: bool = False) -> RunDir:
     """A new run directory; raises `RunError` if `path` holds another run.
 
@@ -312,7 +258,7 @@ def _new_directory(name: str) -> Path:
 def runs() -> list[RunDir]:
     """All run directories, newest first."""
     found = [RunDir(path.parent) for path in runs_dir().glob("[!.]*/spec.json")]
-    return sorted(found, key=lambda run: _sound(_read_json(run.file("status.json"))).get("created", 0), reverse=True)
+    return sorted(found, key=lambda run: sound(_read_json(run.file("status.json"))).get("created", 0), reverse=True)
 
 
 def models() -> list[RunDir]:

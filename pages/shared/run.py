@@ -11,8 +11,9 @@ import streamlit as st
 
 from pages.shared import again, controls, curves, figures, jobs, plan, present, runs, text
 from training import data, launcher, rundir, toggles
-from training.rundir import ACTIVE, RunDir, RunError
+from training.rundir import RunDir, RunError
 from training.spec import RunSpec
+from training.status import ACTIVE
 
 SECONDS_BETWEEN_REDRAWS = 1.0
 SHOWN, FOLDED = 8, 60  # runs in the list, and with those that are folded away

@@ -18,8 +18,9 @@ from training.birds.backbones import RESNET50, SIZE, Backbone, get, of
 from training.describe import describe
 from training.paths import runs_dir
 from training.processor import computes_bfloat16
-from training.rundir import ACTIVE, RunDir, RunError
+from training.rundir import RunDir, RunError
 from training.spec import RunSpec
+from training.status import ACTIVE
 
 BATCH = 16
 BACKWARD = 2.0  # a training step's backward pass costs about two forward passes
