@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from training import bench, catalogue
-from training.spec import Network, RunSpec
+from training.network_spec import Network
+from training.spec import RunSpec
 
 NETWORK = Network(
     input_shape=(8, 8, 3),

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from training import catalogue
 from training.describe import describe
 from training.model import build
-from training.spec import Network
+from training.network_spec import Network
 
 
 def check(network: Network) -> None:

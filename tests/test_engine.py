@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from training import catalogue
 from training.engine import Engine
+from training.network_spec import Network
 from training.processor import computes_bfloat16
 from training.schedule import learning_rate
-from training.spec import Network, RunSpec
+from training.spec import RunSpec
 
 SMALL = {"fit.batch_size": 16, "fit.precision": "float32"}
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from tests.test_describe import networks
 from training import catalogue, convolution, layers, model, winograd
 from training.describe import expand
-from training.spec import Network
+from training.network_spec import Network
 
 rng = np.random.default_rng(0)
 

@@ -9,23 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.spec import (
-    Augmentation,
-    Block,
-    Conv,
-    Data,
-    Dense,
-    Dropout,
-    EarlyStopping,
-    Fit,
-    Flatten,
-    GlobalPool,
-    Network,
-    Pool,
-    RunSpec,
-    SpecError,
-    parse,
-)
+from training.network_spec import Block, Conv, Dense, Dropout, Flatten, GlobalPool, Network, Pool
+from training.spec import Augmentation, Data, EarlyStopping, Fit, RunSpec, SpecError, parse
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from training.spec import Network
+    from training.network_spec import Network
 
 MAX_PARAMETERS = 1_000_000_000
 BOTTLENECK_FROM = 128  # incoming channels from which a 3x3 gets a 1x1 in front

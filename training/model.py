@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from training.spec import Network
+    from training.network_spec import Network
 
 
 def build(network: Network, seed: int = 0) -> keras.Model:

@@ -14,7 +14,7 @@ import streamlit as st
 
 from pages.shared import present, style
 from training.describe import describe
-from training.spec import Network
+from training.network_spec import Network
 
 Row = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from math import log2
 
 from pages.shared import style
 from training.describe import Layer, describe
-from training.spec import Network
+from training.network_spec import Network
 
 WIDTH, TOP, TALL, BOTTOM = 1000, 56, 176, 72  # the row: space above, the input's height, space below
 ROW = 27  # a line of the list
