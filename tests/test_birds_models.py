@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training import catalogue, data, paths, rundir
-from training.birds import backbones
+from training.birds import backbones, pretrained
 
 HEADS = [run.id for run in rundir.models() if run.spec().data.backbone]
 SHIPPED = [name for name in HEADS if rundir.find(name).spec().data.name == "birds"]
@@ -20,7 +20,7 @@ def alone(monkeypatch):
     """A fresh machine: no data, no package of weights."""
     found = os.environ.get("PLUMAGE_DATA")
     monkeypatch.delenv("PLUMAGE_DATA", raising=False)
-    monkeypatch.setattr(backbones, "_LITE0_PACKAGE", "no_such_package")
+    monkeypatch.setattr(pretrained, "_LITE0_PACKAGE", "no_such_package")
     return found
 
 
@@ -62,7 +62,7 @@ def test_what_ships_without_weights_says_so_when_it_is_asked(name):
 def test_the_fine_tuned_network_and_the_heads_on_it_share_one_backbone():
     from training.birds.predict import extractor
 
-    tuned = extractor(rundir.find(backbones.TUNED_MODEL))
+    tuned = extractor(rundir.find(pretrained.TUNED_MODEL))
     assert extractor(rundir.find("birds-fc-basic-resnet50v2-tuned")) is tuned
     assert extractor(rundir.find("birds-fc-basic-efficientnet-lite0")) is not tuned
 
@@ -124,7 +124,7 @@ def test_an_exported_head_is_whole_and_plain_keras_opens_it(alone, tmp_path):
 
 
 def test_backbones_come_with_their_notice():
-    folder = backbones.shipped("x").parent
+    folder = pretrained.shipped("x").parent
     notice = (folder / "NOTICE.txt").read_text()
     for file in folder.glob("*.npz"):
         assert file.name in notice

@@ -434,7 +434,7 @@ def birds(
 ) -> None:
     """Train the report's bird systems on a backbone; killed or stopped, the same command goes on."""
     from training.birds import everything
-    from training.birds.backbones import WeightsError
+    from training.birds.pretrained import WeightsError
 
     known = everything.names()
     if unknown := [name for name in only or [] if name not in known]:

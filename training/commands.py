@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from training import console, data, rundir, teacher
-from training.birds import backbones
+from training.birds import backbones, pretrained
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
 
@@ -58,7 +58,7 @@ def check_data(spec: RunSpec) -> None:
         try:
             backbone = backbones.of(spec.data)
             backbone.check()
-        except backbones.WeightsError as error:
+        except pretrained.WeightsError as error:
             raise data.DataError(str(error)) from None
         map_shape = backbone.map_shape
         if spec.network.input_shape not in (map_shape, map_shape[-1:]):

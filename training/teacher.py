@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training import weights
-from training.birds.backbones import sha256
+from training.birds.pretrained import sha256
 from training.rundir import RunDir, RunError, find
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import numpy as np
 
 from training import data
 from training.birds import features, folded
-from training.birds.backbones import SIZE, WHOLE, Backbone, WeightsError, of
+from training.birds.backbones import SIZE, WHOLE, Backbone, of
+from training.birds.pretrained import WeightsError
 
 if TYPE_CHECKING:
     from training.data import Dataset

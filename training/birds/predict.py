@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from training import explain, predict, weights
-from training.birds import backbones, features, folded, heads
+from training.birds import backbones, features, folded, heads, pretrained
 from training.birds.neighbours import Neighbours
 from training.rundir import RunDir, RunError
 from training.unlike import Subspace, fit_subspace
@@ -161,12 +161,12 @@ def extractor(run: RunDir) -> Extractor:
         if spec.fit.fine_tune == "off":
             return _shared(backbones.of(spec.data))
         file = run.file("weights.npz")
-        if file == backbones.tuned_file():  # it serves as a backbone too: held once, asked once
+        if file == pretrained.tuned_file():  # it serves as a backbone too: held once, asked once
             tuned = backbones.RESNET50V2_TUNED.name
             return _shared(backbones.get(tuned, spec.data.backbone_size, spec.data.backbone_stage))
-        key = f"{spec.data.backbone}-{backbones.sha256(file)[:12]}"
+        key = f"{spec.data.backbone}-{pretrained.sha256(file)[:12]}"
         return Extractor(*_backbone(run), key)
-    except backbones.WeightsError as error:
+    except pretrained.WeightsError as error:
         raise RunError(str(error)) from None
 
 
@@ -192,7 +192,7 @@ def behind_backbone(run: RunDir, head: Any) -> Any:
 
     try:
         backbone, model = _backbone(run)
-    except backbones.WeightsError as error:
+    except pretrained.WeightsError as error:
         raise RunError(f"{run.id} cannot be exported without its backbone: {error}") from None
     size = run.spec().data.backbone_size
     pixels = keras.Input((None, None, 3), name="pixels")

@@ -17,7 +17,8 @@ import numpy as np
 
 from training import data, paths, weights
 from training.birds import conv5, features, heads, resnet_v2
-from training.birds.backbones import CONV4, LITE0, RESNET50V2, joined_conv5, shipped
+from training.birds.backbones import CONV4, LITE0, RESNET50V2
+from training.birds.pretrained import joined_conv5, shipped
 from training.card import versions
 from training.evaluate import figures
 from training.rundir import write_atomic

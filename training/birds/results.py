@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from training import catalogue
-from training.birds.backbones import SIZE, WHOLE, Backbone, WeightsError, get
+from training.birds.backbones import SIZE, WHOLE, Backbone, get
+from training.birds.pretrained import WeightsError
 from training.catalogue import Variant
 from training.paths import models_dir
 from training.results import Effect, Figure, cards, effect
