@@ -7,39 +7,26 @@ sentence, never a traceback.  Nothing here imports TensorFlow before it is neede
 
 from __future__ import annotations
 
-import functools
-import inspect
-import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from training import catalogue, console, data, rundir, toggles
+from training import catalogue, cli_data, cli_report, console, data, rundir
+from training.cli_options import Design, Json, Misuse, Run, Trained, answer, planned, toggle_options, trained
 from training.describe import describe as describe_network
-from training.paths import models_dir
 from training.pictures import PictureError
 from training.rundir import RunDir, RunError
-from training.spec import RunSpec, SpecError
+from training.spec import SpecError
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="What does an architectural choice really do to a CNN? Describe, train, test, use and export the networks.",
 )  # fmt: skip
-data_app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, and getting what is not.")
-app.add_typer(data_app, name="data")
-
-Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
-Trained = Annotated[str, typer.Argument(metavar="RUN|VARIANT", help="A run's id or directory, or a shipped model.")]
-Design = Annotated[str, typer.Argument(metavar="VARIANT|SPEC.json", help="An entry of the catalogue, or a spec file.")]
-
-
-class Misuse(Exception):
-    """The command was used in a way that it cannot be.  One sentence."""
+app.add_typer(cli_data.app, name="data")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,31 +52,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _answer(as_json: bool, tree: dict[str, Any], text: Callable[[], str]) -> None:
-    """Print the answer: `tree` as JSON, or `text()` for people."""
-    try:
-        print(json.dumps(tree, indent=2, allow_nan=False, ensure_ascii=False) if as_json else text(), flush=True)
-    except BrokenPipeError:  # `... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _trained(name: str) -> RunDir:
-    """The run or shipped model called `name`; a name that is none is wrong use."""
-    try:
-        return rundir.find(name)
-    except RunError as error:
-        known = name in catalogue.names()
-        raise Misuse(
-            f"{name} is in the catalogue, but no trained model of it is in {models_dir()}; train it with: "
-            f"python -m training fit {name}" if known else str(error)
-        ) from None  # fmt: skip
-
-
-def _known(data_name: str) -> None:
-    if data_name not in data.NAMES:
-        raise Misuse(f"There is no data set {data_name!r}; there are {', '.join(data.NAMES)}.")
-
-
 # --- The catalogue -----------------------------------------------------------------------------
 
 
@@ -106,7 +68,7 @@ def list_(as_json: Json = False) -> None:
             "data": entry.spec.data.name, "parameters": network.params, "macs": network.macs, "report": report,
             "shipped": entry.name in shipped,
         })  # fmt: skip
-    _answer(as_json, {"variants": rows}, lambda: console.table(
+    answer(as_json, {"variants": rows}, lambda: console.table(
         ("name", "parent", "parameters", "multiply-adds", "report", "model", "what"),
         [(row["name"], row["parent"], row["parameters"], row["macs"], row["report"]["accuracy"],
           "here" if row["shipped"] else None, row["title"]) for row in rows],
@@ -121,7 +83,7 @@ def describe(design: Design, as_json: Json = False) -> None:
     tree = {"name": spec.name, **network.to_dict(), "spec": spec.model_dump(mode="json")}
     rows = [(number, layer.name, layer.title, "x".join(map(str, layer.output_shape)), layer.params, layer.macs)
             for number, layer in enumerate(network.layers, 1)]  # fmt: skip
-    _answer(as_json, tree, lambda: console.table(
+    answer(as_json, tree, lambda: console.table(
         ("", "layer", "what", "output", "parameters", "multiply-adds"), rows
     ) + (
         f"\n{spec.name}: {network.params:,} parameters ({network.trainable_params:,} trainable), "
@@ -132,56 +94,8 @@ def describe(design: Design, as_json: Json = False) -> None:
 # --- Training ----------------------------------------------------------------------------------
 
 
-def _toggle_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give `function` an option for each toggle that it does not have itself; what was given comes as `switched`."""
-    signature = inspect.signature(function, eval_str=True)
-    own = [parameter for parameter in signature.parameters.values() if parameter.name != "switched"]
-    keys = [toggle.key for toggle in toggles.TOGGLES if toggle.key not in signature.parameters]
-    options = []
-    for key in keys:
-        toggle = toggles.BY_KEY[key]
-        values = {"switch": "on|off", "rates": "on|off|RATE,..."}.get(toggle.kind, "NUMBER")
-        if toggle.options:
-            values = "|".join(toggle.to_text(option) for option in toggle.options)
-        option = typer.Option(f"--{key.replace('_', '-')}", metavar=values, help=toggle.help)
-        annotation = Annotated[str | None, option]
-        options.append(inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
-
-    @functools.wraps(function)
-    def command(**given: Any) -> None:
-        switched = {key: value for key in keys if (value := given.pop(key)) is not None}
-        function(**given, switched=switched)
-
-    parameters = [*own, *options]
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return command
-
-
-def planned(spec: RunSpec, data_name: str | None, epochs: int | None, minutes: float | None, seed: int | None,
-            settings: dict[str, str]) -> RunSpec:  # fmt: skip
-    """`spec` with what the command line asks for; raises `SpecError`.
-
-    Another data set brings its number of classes; `epochs` is the most that early stopping may take, too.
-    """
-    changes: dict[str, Any] = {}
-    if data_name is not None:
-        _known(data_name)
-        changes |= {"data.name": data_name, "network.classes": data.info(data_name).classes}
-    if epochs is not None:
-        changes["fit.epochs"] = epochs
-    if minutes is not None:
-        changes["fit.minutes"] = minutes
-    if seed is not None:
-        changes["fit.seed"] = seed
-    spec = toggles.apply(spec.replace(changes), settings)
-    if epochs is not None and spec.fit.early_stopping:
-        spec = spec.replace({"fit.early_stopping.max_epochs": epochs})
-    return spec
-
-
 @app.command()
-@_toggle_options
+@toggle_options
 def fit(
     design: Annotated[str | None, typer.Argument(metavar="VARIANT|SPEC.json", show_default=False,
                       help="An entry of the catalogue, or a spec file; not needed with --resume.")] = None,
@@ -220,7 +134,7 @@ def fit(
         raise Misuse("The queue makes its own run directories: --queue and --run-dir exclude each other.")
     tree = commands.enqueue(asked) if queue and asked else commands.fit(asked, run_dir, resume, as_json)
     if as_json or tree["state"] != "failed":
-        _answer(as_json, tree, lambda: console.outcome(tree))
+        answer(as_json, tree, lambda: console.outcome(tree))
     if tree["state"] == "failed":
         raise RunError(tree["message"])
     if tree["state"] not in ("finished", "queued", "running"):
@@ -233,19 +147,16 @@ def runs(as_json: Json = False) -> None:
     from training import commands
 
     rows = [commands.row(run) for run in rundir.runs()]
-    _answer(as_json, {"runs": rows}, lambda: console.table(
+    answer(as_json, {"runs": rows}, lambda: console.table(
         ("run", "data", "state", "epochs", "validation", "test", "minutes"),
         [(row["run"], row["data"], row["state"], f"{row['epoch']:g} of {row['max_epochs']}",
           row["validation_accuracy"], row["test_accuracy"], row["elapsed_seconds"] / 60) for row in rows],
     ) if rows else "No runs yet. Start one with: python -m training fit basenet --data drawn --minutes 1")  # fmt: skip
 
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id or directory.")]
-
-
 def _done(run: str, act: Callable[[RunDir], object], now: str = "") -> None:
     """Do `act` to the run and say how it stands."""
-    found = _trained(run)
+    found = trained(run)
     act(found)
     print(f"{found.id}: {now or found.status()['state']}")
 
@@ -282,10 +193,10 @@ def evaluate(model: Trained, as_json: Json = False) -> None:
     """Measure on the test pictures.  The first figures are kept in the card; later ones are compared with them."""
     from training.evaluate import evaluate as measure
 
-    run = _trained(model)
+    run = trained(model)
     with console.quiet():
         found = measure(run)
-    _answer(as_json, found, lambda: console.tested(found))
+    answer(as_json, found, lambda: console.tested(found))
 
 
 @app.command()
@@ -298,10 +209,10 @@ def predict(
     """Say what is on pictures, with calibrated probabilities."""
     from training import commands
 
-    run = _trained(model)
+    run = trained(model)
     with console.quiet():
         tree = commands.predict(run, images, top)
-    _answer(as_json, tree, lambda: console.predictions(tree))
+    answer(as_json, tree, lambda: console.predictions(tree))
 
 
 @app.command()
@@ -309,10 +220,10 @@ def calibrate(model: Trained, as_json: Json = False) -> None:
     """Fit the temperature and the measures of unlike pictures on the validation pictures; the card keeps them."""
     from training.calibration import calibrate as fit_to_validation
 
-    run = _trained(model)
+    run = trained(model)
     with console.quiet():
         report = fit_to_validation(run)
-    _answer(as_json, {"model": run.id, "calibration": report}, lambda: console.calibrated(run.id, report))
+    answer(as_json, {"model": run.id, "calibration": report}, lambda: console.calibrated(run.id, report))
 
 
 @app.command()
@@ -321,7 +232,7 @@ def features(model: Trained) -> None:
     from training import predict as predicting
     from training.birds.features import lines
 
-    run = _trained(model)
+    run = trained(model)
     if run.spec().data.backbone is None:
         raise Misuse(f"{run.id} has no backbone: it looks at pixels, not at features.")
     with console.quiet():
@@ -336,7 +247,7 @@ def export(model: Trained, file: Annotated[Path, typer.Argument(help="The .keras
     if file.suffix != ".keras":
         raise Misuse(f"{file} must end in .keras.")
 
-    run = _trained(model)
+    run = trained(model)
     with console.quiet():
         weights.export(run, file)
     print(f"{file} written")
@@ -355,112 +266,17 @@ def ship(
     """Put a finished run into models/ with compact weights, measured on validation and then on the test."""
     from training.ship import ship as make
 
-    found = _trained(run)
+    found = trained(run)
     with console.quiet():
         card = make(found, name, form, card_only)
-    _answer(as_json, {"model": name, "card": card}, lambda: console.shipped(name, card))
+    answer(as_json, {"model": name, "card": card}, lambda: console.shipped(name, card))
 
 
-# --- Data --------------------------------------------------------------------------------------
+# --- All of the report ---------------------------------------------------------------------------
 
-
-@data_app.command("status")
-def data_status(as_json: Json = False) -> None:
-    """Which data sets are here, and how to get the others."""
-    from dataclasses import asdict
-
-    infos = [asdict(info) for info in data.status()]
-    _answer(as_json, {"data": infos}, lambda: console.table(
-        ("name", "classes", "train", "validation", "test", "size", "where, or how to get it"),
-        [(info["name"], info["classes"], info["train"], info["validation"], info["test"],
-          "x".join(map(str, info["picture_size"][:2])), info["where"] or info["how"]) for info in infos],
-    ))  # fmt: skip
-
-
-@data_app.command("fetch")
-def data_fetch(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(data.NAMES)}.")], as_json: Json = False
-) -> None:
-    """Download a data set if it is not here; an interrupted download goes on where it stopped."""
-    from dataclasses import asdict
-
-    _known(name)
-    with console.Download() as progress:
-        info = asdict(data.fetch(name, progress.show))
-    _answer(as_json, info, lambda: f"{info['title']}: {info['where']}")
-
-
-@data_app.command("duplicates")
-def data_duplicates(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="cifar100-25 or cifar10.")], as_json: Json = False
-) -> None:
-    """Look for test pictures that are nearly a training picture, and store which, so that `evaluate` can leave them out."""
-    from dataclasses import asdict
-
-    from training.data import duplicates
-
-    _known(name)
-    found = duplicates.find(name, console.counted("Test pictures compared"))
-    path = duplicates.write(found)
-    _answer(as_json, asdict(found), lambda: console.duplicates(found, path))
-
-
-# --- The whole table ---------------------------------------------------------------------------
-
-
-@app.command("all")
-def all_(
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each variant.")] = 1,
-    budget: Annotated[float | None, typer.Option(min=0, metavar="MINUTES", help="End after so many minutes.")] = None,
-) -> None:
-    """Train every CIFAR variant in full; killed or stopped, the same command goes on."""
-    from training import sweep
-
-    with console.quiet():
-        done = sweep.run(sweep.cifar_names(), seeds, budget, lambda text: print(text, flush=True))
-    if not done:
-        raise typer.Exit(1)
-
-
-@app.command()
-def birds(
-    backbone: Annotated[
-        str, typer.Option(help="resnet50, resnet50v2, resnet50v2-tuned or efficientnet-lite0.")
-    ] = "resnet50",
-    only: Annotated[list[str] | None, typer.Option(help="Only this system; may be repeated.")] = None,
-    queue: Annotated[
-        bool, typer.Option("--queue", help="Leave the trainings to the queue, in the background.")
-    ] = False,
-) -> None:
-    """Train the report's bird systems on a backbone; killed or stopped, the same command goes on."""
-    from training.birds import everything
-    from training.birds.pretrained import WeightsError
-
-    known = everything.names()
-    if unknown := [name for name in only or [] if name not in known]:
-        raise SpecError(f"There is no bird system {unknown[0]!r}; there are {', '.join(known)}.")
-    try:
-        done = everything.run(backbone, only or known, lambda text: print(text, flush=True), queue)
-    except WeightsError as error:
-        raise RunError(str(error)) from None
-    if not done:
-        raise typer.Exit(1)
-
-
-@app.command("results")
-def results_(as_json: Json = False, markdown: Annotated[bool, typer.Option("--markdown")] = False) -> None:
-    """The report's figures beside ours, from the stored cards."""
-    from training import results
-    from training.birds import results as birds
-
-    rows, heads = results.rows(), birds.rows()
-    answer = results.to_json(rows) | {"heads": birds.to_json(heads)}
-    _answer(as_json, answer, lambda: f"{results.to_markdown(rows)}\n\n{birds.to_markdown(heads)}")
-
-
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
-def bench(context: typer.Context) -> None:
-    """Measure the engine against Keras's own training (see bench --help)."""
-    from training import bench as benchmark
-
-    raise typer.Exit(benchmark.main(context.args) or 0)
+app.command("all")(cli_report.all_)
+app.command()(cli_report.birds)
+app.command("results")(cli_report.results_)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(
+    cli_report.bench
+)
