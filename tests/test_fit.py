@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from tests import small
-from training import fit, rundir
+from training import fit, rundir, supervisor
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
@@ -333,7 +333,7 @@ def test_a_stop_at_the_very_end_loses_nothing(tmp_path: Path, monkeypatch: pytes
     """Left behind before its last word, the run can go on; after it, it is finished.  Nothing in between."""
     from training import card
 
-    monkeypatch.setattr(fit, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.1)
     run, make_card, write_status = make(tmp_path / "run", small.spec()), card.make, RunDir.write_status
 
     def wait() -> None:

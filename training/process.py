@@ -1,9 +1,15 @@
-"""A process that trains: how it is known again, and whether it is still there.  No TensorFlow here."""
+"""A process that trains: how it is known again, whether it is still there, its signals and its log.  No TensorFlow here."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 
@@ -25,3 +31,40 @@ def process_identity() -> dict[str, Any]:
     import psutil
 
     return {"pid": os.getpid(), "process_started": psutil.Process().create_time(), "heartbeat": time.time()}
+
+
+@contextmanager
+def signals(stopping: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stopping` meanwhile; only the main thread may do this."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Log:
+    """A file that is opened for each write, so that a disk that is full only loses the log."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def write(self, text: str) -> None:
+        with suppress(OSError), self.path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def log_to(path: Path) -> None:
+    """Send this process's stdout and stderr to a file, for runs without a terminal."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)

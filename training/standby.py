@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from training import fit, launcher
 from training.paths import runs_dir
+from training.process import log_to
 from training.rundir import RunDir, RunError
 
 IDLE_SECONDS = 300.0
@@ -88,7 +89,7 @@ def main() -> None:
         launcher.spawn()  # for the one after this
     if run is None:
         return
-    fit.log_to(run.file("log.txt"))
+    log_to(run.file("log.txt"))
     try:
         fit.fit(run, resume=True)
     except RunError as error:

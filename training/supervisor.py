@@ -1,0 +1,115 @@
+"""A training in a thread of its process, and the main thread that watches over it.
+
+The main thread beats, sees signals and requests to stop at once, and leaves the training
+behind where one long step would keep it waiting.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from contextlib import suppress
+from typing import Any
+
+from training.data import DataError
+from training.process import Log, process_identity, signals
+from training.rundir import RunDir, RunError
+
+BEAT_SECONDS = 1.0
+GRACE_SECONDS = 1.4  # after which a stop does not wait for the step in progress
+
+
+class Stopped(Exception):
+    """The run was asked to stop."""
+
+
+class Diverged(Exception):
+    """The loss is no longer a number, or beyond all measure."""
+
+
+class Supervised:
+    """What both threads share; `train` is the training itself."""
+
+    def __init__(self, run: RunDir):
+        self.run_dir = run
+        self.stopping = threading.Event()
+        self.writing = threading.Lock()  # status.json, which both threads write
+        self.left_behind = self.ended = False  # one of the two threads has the last word, never both
+
+    def train(self) -> None:
+        """Raises `Stopped`, `Diverged` or another exception where it does not come to its end."""
+        raise NotImplementedError
+
+    # --- The main thread ----------------------------------------------------------------------
+
+    def supervise(self) -> None:
+        """Run the training in its thread until it has ended or is left behind."""
+        self.write_status(state="running", started=time.time(), message="Loading the pictures", **process_identity())
+        worker = threading.Thread(target=self.work, name="training", daemon=True)
+        asked, beaten = None, time.monotonic()
+        with signals(self.stopping):
+            worker.start()
+            while True:
+                worker.join(0.05)
+                if not worker.is_alive():
+                    return
+                now = time.monotonic()
+                if self.run_dir.stop_requested():
+                    self.stopping.set()
+                if self.stopping.is_set():
+                    asked = asked or now
+                    if now - asked > GRACE_SECONDS and self.leave_behind():
+                        return
+                elif now - beaten > BEAT_SECONDS:
+                    beaten = now
+                    with suppress(RunError):  # a full disk is the training's matter
+                        self.write_status(heartbeat=time.time())
+
+    def leave_behind(self) -> bool:
+        """End the run without its thread, unless that has ended it meanwhile; the last checkpoint stands."""
+        with self.writing:
+            if self.ended:
+                return False
+            self.left_behind = True  # from here on the thread writes nothing
+        self.end("stopped", "Stopped on request, in the middle of a step; resume goes on from the last checkpoint.")
+        return True
+
+    def have_last_word(self) -> None:
+        """From here on the thread cannot be left behind; raises `Stopped` where it was."""
+        with self.writing:
+            if self.left_behind:
+                raise Stopped
+            self.ended = True
+
+    def write_status(self, **fields: Any) -> None:
+        with self.writing:
+            self.run_dir.write_status(**fields)
+
+    def end(self, state: str, message: str, **fields: Any) -> None:
+        """The last word on a run that has not finished."""
+        with suppress(RunError):  # where even this cannot be written, the process's end says it
+            self.write_status(state=state, message=message, ended=time.time(), eta_seconds=None, **fields)
+        with suppress(OSError):
+            self.run_dir.file("stop").unlink(missing_ok=True)
+
+    # --- The training's thread ------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Train, and note how it ended."""
+        try:
+            self.train()
+        except Stopped:
+            self.settle("stopped", "Stopped on request; resume goes on from here.")
+        except (Diverged, RunError, DataError) as error:
+            self.settle("failed", str(error))
+        except Exception as error:
+            traceback.print_exc(file=Log(self.run_dir.file("log.txt")))
+            reason = " ".join(str(error).split())[:300]
+            told = reason if isinstance(error, ValueError) else f"{type(error).__name__}: {reason}"
+            self.settle("failed", f"{told} (log.txt in the run directory has the details.)")
+
+    def settle(self, state: str, message: str) -> None:
+        with suppress(Stopped):
+            self.have_last_word()
+            self.end(state, message)
