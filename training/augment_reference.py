@@ -148,6 +148,15 @@ def statistics(images: np.ndarray, normalization: str) -> tuple[np.ndarray, np.n
     return mean.astype(np.float32), np.sqrt(np.maximum(variance, 1e-12)).astype(np.float32)
 
 
+def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of each channel, the last axis, over all `features`; float32 (channels,)."""
+    flat = features.reshape(-1, features.shape[-1])
+    parts = np.array_split(flat, max(1, len(flat) // 4096))  # no float64 copy of the whole
+    mean = sum(part.sum(0, dtype=np.float64) for part in parts) / len(flat)
+    variance = sum(((part - mean) ** 2).sum(0) for part in parts) / len(flat)
+    return mean.astype(np.float32), np.sqrt(variance + 1e-6).astype(np.float32)
+
+
 def normalize(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     """(images - mean) / std as float32: what the network sees."""
     return (images.astype(np.float32) - mean) / std

@@ -16,9 +16,10 @@ import numpy as np
 
 from training import model as networks
 from training.augment import augment
-from training.augment_reference import statistics
+from training.augment_reference import moments, statistics
 from training.calibration import cross_entropy
 from training.describe import expand
+from training.losses import accuracy, losses
 from training.memory import keep_freed_memory
 from training.mix import mix
 from training.processor import number_format
@@ -158,7 +159,7 @@ class Engine:
         for name, value in moving.items():
             self._variables[name].assign(value)
         self._average(step)
-        return loss, _accuracy(targets, logits)
+        return loss, accuracy(targets, logits)
 
     def _learn(self, x: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
         """Logits of a training pass, and the new moving statistics."""
@@ -168,7 +169,7 @@ class Engine:
         """The loss of a step, which is minimized; `x` is what the network saw."""
         import tensorflow as tf
 
-        own = tf.reduce_mean(_losses(targets, logits, self.spec.fit.label_smoothing))
+        own = tf.reduce_mean(losses(targets, logits, self.spec.fit.label_smoothing))
         return self._teacher.loss(self._pixels(x), logits, own) if self._teacher else own
 
     def _pixels(self, x: Any) -> Any:
@@ -264,7 +265,7 @@ class Engine:
         """Go on from what `state` returned.  Raises ValueError where it is of another network or another teacher."""
         if self._teacher:
             self._teacher.check(state)
-        _assign(self._state(), state)
+        networks.assign(self._state(), state)
 
     def _state(self) -> dict[str, Any]:
         kept = self._variables | {f"momentum/{name}": v for name, v in self._momentum.items()}
@@ -283,51 +284,12 @@ class Engine:
 
     def set_weights(self, weights: dict[str, np.ndarray]) -> None:
         """Set the model's variables, and their average; what else `weights` holds is passed over."""
-        _assign(self._variables, weights)
-        _assign(self._averaged, weights)
-
-
-def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each channel, the last axis, over all `features`; float32 (channels,)."""
-    flat = features.reshape(-1, features.shape[-1])
-    parts = np.array_split(flat, max(1, len(flat) // 4096))  # no float64 copy of the whole
-    mean = sum(part.sum(0, dtype=np.float64) for part in parts) / len(flat)
-    variance = sum(((part - mean) ** 2).sum(0) for part in parts) / len(flat)
-    return mean.astype(np.float32), np.sqrt(variance + 1e-6).astype(np.float32)
-
-
-def _assign(variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
-    for name, variable in variables.items():
-        if name not in values or values[name].shape != tuple(variable.shape):
-            found = values[name].shape if name in values else "missing"
-            raise ValueError(f"The state is of another network: {name} is {found}, expected {tuple(variable.shape)}.")
-    for name, variable in variables.items():
-        variable.assign(values[name])
+        networks.assign(self._variables, weights)
+        networks.assign(self._averaged, weights)
 
 
 def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-def _losses(targets: Any, logits: Any, smoothing: float) -> Any:
-    """Cross-entropy of each picture; `targets` are labels (batch,) or shares (batch, classes)."""
-    import tensorflow as tf
-
-    if len(targets.shape) == 1:
-        if not smoothing:
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-        targets = tf.one_hot(targets, logits.shape[1])
-    return tf.nn.softmax_cross_entropy_with_logits(targets * (1 - smoothing) + smoothing / logits.shape[1], logits)
-
-
-def _accuracy(targets: Any, logits: Any) -> Any:
-    """The share of right answers; a mixed picture's answer is right by the share of that class in it."""
-    import tensorflow as tf
-
-    answers = tf.argmax(logits, 1, tf.int32)
-    if len(targets.shape) == 1:
-        return tf.reduce_mean(tf.cast(answers == targets, tf.float32))
-    return tf.reduce_mean(tf.gather(targets, answers, batch_dims=1))
 
 
 @lru_cache(maxsize=4)

@@ -102,6 +102,16 @@ def variables(model: keras.Model) -> dict[str, tf.Variable]:
     return {f"{name}/{v.name}": v.value for name, v in named if v.name != "seed_generator_state"}
 
 
+def assign(variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
+    """Set `variables`, all of them or none; raises ValueError where a name or a shape does not fit."""
+    for name, variable in variables.items():
+        if name not in values or values[name].shape != tuple(variable.shape):
+            found = values[name].shape if name in values else "missing"
+            raise ValueError(f"The state is of another network: {name} is {found}, expected {tuple(variable.shape)}.")
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
 def cast(weights: dict[str, tf.Tensor], dtype: str | tf.DType) -> dict[str, tf.Tensor]:
     """The variables in the number format of the layers, "float32" or "bfloat16"; batch norm and the logits stay float32."""
     import tensorflow as tf
