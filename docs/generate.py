@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from docs import report
-from training import bench, catalogue, cost, growth, results, rundir, toggles
+from training import bench, bench_sides, catalogue, cost, growth, results, rundir, toggles
 from training.birds import results as birds
 from training.toggles import Toggle
 
@@ -145,15 +145,15 @@ def time_to_accuracy() -> str:
     def times(name: str, sides: list[tuple[str, str]], count: float) -> str:
         cells = []
         for measured in benches().values():
-            plain = minutes(measured["networks"], "final", [(bench.FED, "float32")], epochs)
+            plain = minutes(measured["networks"], "final", [(bench_sides.FED, "float32")], epochs)
             took = minutes(measured["networks"], name, sides, count)
             cells.append(f"{took:,.0f} | {took / plain:.2f}" if took and plain else "not measured | –")
         return " | ".join(cells)
 
     heads = "".join(f" processor minutes, {words} | share |" for words in benches())
     lines = [f"| network and recipe | in | epochs | test accuracy |{heads}", "|---|---|---|---|" + "---|---|" * len(benches()),
-             f"| `final`, the report's | plain Keras | {epochs:.0f} | {accuracy} | {times('final', [(bench.FED, 'float32')], epochs)} |"]  # fmt: skip
-    engine = [(bench.ENGINE, "bfloat16"), (bench.ENGINE, "float32")]
+             f"| `final`, the report's | plain Keras | {epochs:.0f} | {accuracy} | {times('final', [(bench_sides.FED, 'float32')], epochs)} |"]  # fmt: skip
+    engine = [(bench_sides.ENGINE, "bfloat16"), (bench_sides.ENGINE, "float32")]
     short = [name for name in catalogue.names() if "final-recipe" in catalogue.line(name)]
     for name in ("final", *short):
         row = own[name]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from training import bench, catalogue
+from training import bench, bench_sides, catalogue
 from training.network_spec import Network
 from training.spec import RunSpec
 
@@ -19,11 +19,14 @@ SPEC = RunSpec(name="tiny", network=NETWORK).replace({"fit.batch_size": 4, "data
 
 
 def test_all_sides_take_turns(monkeypatch):
-    monkeypatch.setattr(bench, "PICTURES", 40)
+    monkeypatch.setattr(bench_sides, "PICTURES", 40)
     monkeypatch.setattr("training.processor.computes_bfloat16", lambda: False)  # half the sides, half the time
     result = bench.compare(SPEC, rounds=2, seconds=0.001)
-    names = {(figure["side"], figure["format"]) for figure in result["sides"]} - {(bench.TORCH, "float32")}
-    assert names == {(name, "float32") for name in (bench.ENGINE, bench.INPUT, bench.BOUND, bench.FIT, bench.FED)}
+    names = {(figure["side"], figure["format"]) for figure in result["sides"]} - {(bench_sides.TORCH, "float32")}
+    assert names == {
+        (name, "float32")
+        for name in (bench_sides.ENGINE, bench_sides.INPUT, bench_sides.BOUND, bench_sides.FIT, bench_sides.FED)
+    }
     for figure in result["sides"]:
         assert figure["ms"] > 0
         assert len(figure["all_ms"]) == 2
@@ -38,26 +41,26 @@ def test_ratios_are_medians_of_the_rounds(eight_at_once, monkeypatch):
     monkeypatch.setattr("training.processor.computes_eight_at_once", lambda: eight_at_once)
     spec = catalogue.variant("final").spec
     sides = [
-        bench.Side(bench.ENGINE, "float32", print, wall=[10.0, 20.0, 60.0], cpu=[20.0, 20.0, 20.0]),
-        bench.Side(bench.BOUND, "float32", print, wall=[10.0, 10.0, 50.0], cpu=[10.0, 16.0, 20.0]),
-        bench.Side(bench.FIT, "float32", print, wall=[10.0, 40.0, 120.0], cpu=[1.0, 1.0, 1.0]),
+        bench_sides.Side(bench_sides.ENGINE, "float32", print, wall=[10.0, 20.0, 60.0], cpu=[20.0, 20.0, 20.0]),
+        bench_sides.Side(bench_sides.BOUND, "float32", print, wall=[10.0, 10.0, 50.0], cpu=[10.0, 16.0, 20.0]),
+        bench_sides.Side(bench_sides.FIT, "float32", print, wall=[10.0, 40.0, 120.0], cpu=[1.0, 1.0, 1.0]),
     ]
     found = {(r["of"][0], r["to"][0]): r for r in bench.ratios(spec, sides)}
-    bound = found[bench.ENGINE, bench.BOUND]
+    bound = found[bench_sides.ENGINE, bench_sides.BOUND]
     assert (bound["ratio"], bound["cpu_ratio"]) == (1.2, 1.25)
     assert bound["met"]
-    assert found[bench.FIT, bench.ENGINE]["ratio"] == 2.0
+    assert found[bench_sides.FIT, bench_sides.ENGINE]["ratio"] == 2.0
     sides[2].wall = sides[2].cpu = [10.0, 16.0, 20.0]  # as fast as TensorFlow's convolutions
-    last = [r for r in bench.ratios(spec, sides) if r["of"][0] == bench.FIT]
+    last = [r for r in bench.ratios(spec, sides) if r["of"][0] == bench_sides.FIT]
     assert [r["met"] for r in last] == [False if eight_at_once else None]  # whether the engine could be faster
     assert len(found) == 2  # no promise about sides that did not run
 
 
 def test_promises_depend_on_the_size():
     words = {name: str(bench.promised(catalogue.variant(name).spec)) for name in ("final", "basenet-norm-aug")}
-    assert bench.BOUND in words["final"]
-    assert bench.FED not in words["final"]
-    assert bench.FED in words["basenet-norm-aug"]
+    assert bench_sides.BOUND in words["final"]
+    assert bench_sides.FED not in words["final"]
+    assert bench_sides.FED in words["basenet-norm-aug"]
 
 
 def test_a_wrong_name_is_told(capsys):
@@ -70,9 +73,9 @@ def test_the_bound_does_every_convolution():
     times = []
     for size in (16, 256):
         spec = catalogue.variant("final-bottleneck").spec.replace({"fit.batch_size": size, "network.width": 0.25})
-        run = bench._convolutions(spec, "float32")
+        run = bench_sides._convolutions(spec, "float32")
         run(1)
-        side = bench.Side("", "", run)
+        side = bench_sides.Side("", "", run)
         for _ in range(3):
             side.measure()
         times.append(min(side.cpu))
@@ -90,4 +93,4 @@ def test_the_input_side_augments(steps):
         name="noise", images=random.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8),
         labels=random.integers(0, 3, 20), class_names=("a", "b", "c"),
     )  # fmt: skip
-    assert np.isfinite(bench._input_alone(Engine(SPEC, data))(steps))
+    assert np.isfinite(bench_sides._input_alone(Engine(SPEC, data))(steps))
