@@ -165,7 +165,7 @@ def test_other_problems_are_1_and_a_sentence(capsys: pytest.CaptureFixture[str],
         (["evaluate", run.id], "let it finish first"),
         (["predict", run.id, "x.png"], "let it finish first"),
         (["export", run.id, "x.keras"], "let it finish first"),
-        (["ship", run.id, "--as", "x"], "only a finished run can ship"),
+        (["ship", run.id, "--as", "x"], "let it finish first"),
     ):
         assert cli.main(arguments) == 1, arguments
         out, err = capsys.readouterr()
