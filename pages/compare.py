@@ -14,7 +14,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import again, controls, curves, present, runs, stories, text
-from training import data, results, rundir, toggles
+from training import address, data, results, rundir
 from training.paths import models_dir
 from training.results import Row
 from training.rundir import RunDir
@@ -148,7 +148,7 @@ def suggest_parent(chosen: Sequence[str], specs: Mapping[str, RunSpec]) -> None:
                       on_click=_add, args=(found,))  # fmt: skip
         else:
             controls.link("train", f"Train {parent}, the step before {name}",
-                          {toggles.FROM: parent, "data": pictures}, icon=":material/play_circle:")  # fmt: skip
+                          {address.FROM: parent, "data": pictures}, icon=":material/play_circle:")  # fmt: skip
         return
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import charts, controls, diagram, figures, present, preview, switches
-from training import catalogue, toggles
+from training import address, catalogue, toggles
 from training.describe import describe
 from training.keras_code import keras_code
 from training.spec import RunSpec
@@ -32,10 +32,10 @@ def current() -> tuple[RunSpec, dict[str, str]]:
     if again is None and (not switches.seeded() or (query != st.session_state.get(WRITTEN) and not _moved())):
         again = query or st.session_state.get("design") or {}
     if again is not None:
-        spec, errors = toggles.from_query(again)
+        spec, errors = address.from_query(again)
         if spec.data.backbone:
             told = f"{controls.a_head(spec.name)} `python -m training fit {spec.name}` trains it."
-            spec, errors = catalogue.variant("basenet").spec, {toggles.FROM: told}
+            spec, errors = catalogue.variant("basenet").spec, {address.FROM: told}
         st.session_state[FROM] = controls.base_of(spec).name
         switches.seed(spec)
     else:
@@ -43,7 +43,7 @@ def current() -> tuple[RunSpec, dict[str, str]]:
         spec, errors = toggles.settle(entry, switches.values(entry))
     # Before the address is written, since the next click may end this run there.
     st.session_state[HELD] = switches.values(catalogue.variant(st.session_state[FROM]).spec)
-    st.session_state[WRITTEN] = toggles.to_query(spec)
+    st.session_state[WRITTEN] = address.to_query(spec)
     controls.remember(spec)
     return spec, errors
 
@@ -55,7 +55,7 @@ def _moved() -> bool:
 
 
 def _start_over() -> None:
-    st.session_state[RESEED] = {toggles.FROM: st.session_state[FROM]}
+    st.session_state[RESEED] = {address.FROM: st.session_state[FROM]}
 
 
 def _reference(spec: RunSpec) -> catalogue.Variant | None:
@@ -79,7 +79,7 @@ def header(spec: RunSpec) -> None:
             st.button("Undo changes", on_click=_start_over, icon=":material/undo:", type="tertiary")
         figures.copy_link()
         if st.button("Train this design", type="primary", icon=":material/play_arrow:"):
-            controls.go("train", toggles.to_query(spec))
+            controls.go("train", address.to_query(spec))
     st.markdown(entry.why)
     if changed:
         st.markdown(f"Changed from {entry.name}: {' · '.join(changed)}.")
@@ -89,7 +89,7 @@ def header(spec: RunSpec) -> None:
 
 def refused(errors: dict[str, str]) -> None:
     """What could not be set; each reason stands by its switch as well, which may be in another tab."""
-    if sentence := errors.get(toggles.FROM):
+    if sentence := errors.get(address.FROM):
         st.warning(sentence, icon=":material/link_off:")
     if labels := [toggles.BY_KEY[key].label for key in errors if key in toggles.BY_KEY]:
         st.warning(

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import controls, figures, jobs, plan, present, run, text
-from training import cost, data, launcher, rundir, toggles
+from training import address, cost, data, launcher, rundir
 from training.paths import runs_dir
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -33,7 +33,7 @@ def prepare() -> None:
         what = f"**{entry.name}** · {entry.why}" if not changed else f"**{entry.name}**, changed: {'; '.join(changed)}."
         st.markdown(f"To be trained: {what}")
     with right:
-        controls.link("design", "Change the design", toggles.to_query(design), icon=":material/architecture:")
+        controls.link("design", "Change the design", address.to_query(design), icon=":material/architecture:")
 
     here = [info for info in data.status() if info.picture_size == design.network.input_shape and info.available]
     one, two, three, four = st.columns(4)

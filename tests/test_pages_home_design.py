@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import charts, diagram, figures, jobs, ladder, style, switches, text
-from training import catalogue, results, rundir, toggles
+from pages.shared import boxes, charts, diagram, figures, jobs, ladder, style, switches, text
+from training import address, catalogue, results, rundir, toggles
 from training.describe import describe
 
 ROOT = Path(__file__).parent.parent
@@ -153,7 +153,7 @@ def test_every_toggle_is_a_switch_and_reaches_the_address() -> None:
         "from": "final", "bottleneck": "on", "early_stopping": "off", "zoom": "0.4", "learning_rate": "0.1",
         "epochs": "9", "dropout": "0.35,0.35,0.35,0.55,0.6",
     }  # fmt: skip
-    spec, _ = toggles.from_query(query)
+    spec, _ = address.from_query(query)
     assert f"{describe(spec.network).macs:,}" in shown(at) and describe(spec.network).macs == 108_951_808
     at.toggle(key="design.dropout").set_value(False).run()
     assert asked(at)["dropout"] == "off"
@@ -200,7 +200,7 @@ def test_the_report_s_augmentation_is_one_click() -> None:
     at = design(**{"from": "basenet-norm"})
     at.button(key="augment-report").click().run()
     entry = catalogue.variant("basenet-norm-aug").spec
-    assert toggles.from_query(asked(at))[0].data.augmentation == entry.data.augmentation
+    assert address.from_query(asked(at))[0].data.augmentation == entry.data.augmentation
     at.button(key="augment-none").click().run()
     assert asked(at) == {"from": "basenet-norm"}
 
@@ -390,13 +390,11 @@ def test_every_network_is_drawn_whole(name: str) -> None:
     assert "\n" not in drawn and "nan" not in drawn
     xs = [float(x) for x in re.findall(r'<rect x="([-\d.]+)"', drawn)]
     assert min(xs) >= 0 and max(xs) <= diagram.WIDTH
-    assert ("new against" in drawn) == (
-        parent is not None and diagram.boxes(parent) != diagram.boxes(entry.spec.network)
-    )
+    assert ("new against" in drawn) == (parent is not None and boxes.boxes(parent) != boxes.boxes(entry.spec.network))
 
 
 def test_a_note_stands_clear_of_the_box_before_and_grey_is_named() -> None:
-    spec, _ = toggles.from_query({"from": "basenet", "depth": "3", "split_5x5": "on", "pooling": "average"})
+    spec, _ = address.from_query({"from": "basenet", "depth": "3", "split_5x5": "on", "pooling": "average"})
     row = diagram.draw(spec.network).split("</svg>")[0]
     note = float(re.search(r'<text x="([\d.]+)"[^>]*>avg 2×2', row)[1])  # type: ignore[index]
     pool = row.index(f'fill="{style.LAYER["pool"]}"')
@@ -500,7 +498,7 @@ def test_a_shortcut_is_an_arc_from_the_box_it_leaves():
     from training.describe import describe
 
     network = catalogue.variant("basenet-bn").spec.network.model_copy(update={"depth": 3, "residual": True})
-    parts = diagram.boxes(network)
+    parts = boxes.boxes(network)
     joined = [(index, box.source) for index, box in enumerate(parts) if box.source is not None]
     assert joined == [(3, 1), (7, 5)]  # boxes: the input, three convolutions, a pooling, three convolutions
     drawing = diagram.draw(network)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import catalogue, toggles
+from training import address, catalogue, toggles
 from training.spec import SpecError
 
 
@@ -21,8 +21,8 @@ def test_switching_on_and_off(toggle):
 @pytest.mark.parametrize("name", catalogue.names())
 def test_every_entry_survives_its_address(name):
     spec = catalogue.load(name)
-    assert toggles.to_query(spec) == {"from": name}
-    assert toggles.from_query({"from": name}) == (spec, {})
+    assert address.to_query(spec) == {"from": name}
+    assert address.from_query({"from": name}) == (spec, {})
 
 
 VALUES = {
@@ -44,14 +44,14 @@ def test_every_design_survives_its_address(name, settings_):
     spec = catalogue.load(name)
     for key, value in settings_.items():
         spec = toggles.BY_KEY[key].write(spec, value)
-    assert toggles.from_query(toggles.to_query(spec)) == (spec, {})
+    assert address.from_query(address.to_query(spec)) == (spec, {})
 
 
 @given(st.floats(1e-6, 1), st.floats(0, 0.999), st.floats(0, 0.9))
 def test_numbers_between_the_usual_ones_survive_exactly(rate, smoothing, zoom):
     changes = {"fit.learning_rate": rate, "fit.label_smoothing": smoothing, "data.augmentation.zoom": zoom}
     spec = catalogue.load("basenet-norm-aug").replace(changes)
-    assert toggles.from_query(toggles.to_query(spec)) == (spec, {}) and toggles.in_address(spec)
+    assert address.from_query(address.to_query(spec)) == (spec, {}) and address.in_address(spec)
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,9 @@ def test_numbers_between_the_usual_ones_survive_exactly(rate, smoothing, zoom):
     ],
 )
 def test_it_is_known_which_designs_an_address_holds(changes, whole):
-    assert toggles.in_address(catalogue.load("basenet").replace(changes)) is whole
-    assert all(toggles.in_address(entry.spec) for entry in catalogue.variants())
-    assert not any(toggles.in_address(entry.spec) for entry in catalogue.heads())
+    assert address.in_address(catalogue.load("basenet").replace(changes)) is whole
+    assert all(address.in_address(entry.spec) for entry in catalogue.variants())
+    assert not any(address.in_address(entry.spec) for entry in catalogue.heads())
 
 
 def test_dropout_comes_with_the_entrys_rates():
@@ -97,8 +97,8 @@ def test_wrong_settings_get_a_sentence(key, text, words):
 @settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.sampled_from([*toggles.BY_KEY, "from", "present", "x"]), st.text()))
 def test_any_address_is_a_design_and_a_sentence_for_what_it_leaves_out(query):
-    spec, errors = toggles.from_query(query)
-    assert toggles.from_query(toggles.to_query(spec)) == (spec, {})
+    spec, errors = address.from_query(query)
+    assert address.from_query(address.to_query(spec)) == (spec, {})
     assert set(errors) <= set(query) and all(errors.values())
 
 
@@ -107,5 +107,5 @@ def test_only_what_is_impossible_is_left_out():
     spec, errors = toggles.settle(base, {"dropout": [0.1], "pooling": "average", "momentum": 0.5})
     assert spec.network.pooling == "average" and spec.fit.momentum == 0.5 and spec.network.dropout == ()
     assert set(errors) == {"dropout"}
-    spec, errors = toggles.from_query({"from": "nothing", "pooling": "average", "zoom": "near", "x": "1"})
+    spec, errors = address.from_query({"from": "nothing", "pooling": "average", "zoom": "near", "x": "1"})
     assert spec == base.replace({"network.pooling": "average"}) and set(errors) == {"from", "zoom"}

@@ -1,6 +1,6 @@
 """The toggles: every choice a person can switch, each defined once.
 
-The app's switches, the command line's options, the address of a design and the table in
+The app's switches, the command line's options, the address of a design (`training.address`) and the table in
 the documentation all derive from `TOGGLES`.  A toggle is one field of the spec, under a
 short key that is also its name in addresses and on the command line.
 """
@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training import catalogue
-from training.spec import EarlyStopping, RunSpec, SpecError, difference, flatten
-
-FROM = "from"  # the query key that names the catalogue entry a design starts from
+from training.spec import EarlyStopping, RunSpec, SpecError, flatten
 
 
 @dataclass(frozen=True)
@@ -119,16 +117,6 @@ def _short(value: Any) -> str:
     """0.05, 1, max: as short as a number can be written exactly."""
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
-
-# What a training chooses beside its design: pictures, and with them the classes, its length and its seed.
-OF_A_TRAINING = (
-    "data.name",
-    "network.classes",
-    "fit.epochs",
-    "fit.minutes",
-    "fit.early_stopping.max_epochs",
-    "fit.seed",
-)
 
 TOGGLES: tuple[Toggle, ...] = (
     Toggle("normalization", "data.normalization", "Normalization",
@@ -267,43 +255,6 @@ def apply(spec: RunSpec, settings: Mapping[str, str]) -> RunSpec:
             near = difflib.get_close_matches(key, [*BY_KEY, *known], n=3) or list(BY_KEY)
             raise SpecError(f"There is no setting {key!r}. Did you mean {', '.join(near)}?")
     return spec.replace(changes)
-
-
-def in_address(spec: RunSpec) -> bool:
-    """Whether an address holds the design of `spec` whole, all but what every training chooses anew."""
-    return set(difference(from_query(to_query(spec))[0], spec)) <= set(OF_A_TRAINING)
-
-
-def to_query(spec: RunSpec) -> dict[str, str]:
-    """The design as address parameters: the entry it starts from and what differs from it."""
-    base = catalogue.variant(spec.name if spec.name in catalogue.names() else "basenet")
-    query = {FROM: base.name}
-    for toggle in TOGGLES:
-        value = toggle.read(spec)
-        if value != toggle.read(base.spec):
-            query[toggle.key] = toggle.to_text(value)
-    return query
-
-
-def from_query(query: Mapping[str, str]) -> tuple[RunSpec, dict[str, str]]:
-    """The design of an address, and {key: sentence} for what is impossible in it and left out.
-
-    Keys that are no toggle are passed over.
-    """
-    errors: dict[str, str] = {}
-    try:
-        base = catalogue.variant(query.get(FROM, "basenet")).spec
-    except SpecError as error:
-        base, errors[FROM] = catalogue.variant("basenet").spec, str(error)
-    values: dict[str, Any] = {}
-    for key, text in query.items():
-        if key in BY_KEY:
-            try:
-                values[key] = BY_KEY[key].from_text(text, base)
-            except SpecError as error:
-                errors[key] = str(error)
-    spec, refused = settle(base, values)
-    return spec, errors | refused
 
 
 def settle(base: RunSpec, values: Mapping[str, Any]) -> tuple[RunSpec, dict[str, str]]:

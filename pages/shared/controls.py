@@ -1,6 +1,6 @@
 """Designs, addresses and names, as every page uses them.
 
-A design travels in the address (see `training.toggles`).  Streamlit drops the address's
+A design travels in the address (see `training.address`).  Streamlit drops the address's
 parameters on a page switch, so the session remembers the last design as well.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal
 import streamlit as st
 
 from pages.shared import present, runs, text
-from training import catalogue, toggles
+from training import address, catalogue, toggles
 from training.spec import RunSpec
 
 _KEY = "design"
@@ -24,7 +24,7 @@ def design() -> RunSpec:
 
     What is impossible in an address is left out, and a warning says why.
     """
-    spec, errors = toggles.from_query(design_query() or st.session_state.get(_KEY) or {})
+    spec, errors = address.from_query(design_query() or st.session_state.get(_KEY) or {})
     for sentence in errors.values():
         st.warning(
             f"One setting in the address is not possible and was left out. {sentence}", icon=":material/link_off:"
@@ -34,12 +34,12 @@ def design() -> RunSpec:
 
 def design_query() -> dict[str, str]:
     """The parameters of the address that describe a design."""
-    return {key: value for key, value in st.query_params.items() if key == toggles.FROM or key in toggles.BY_KEY}
+    return {key: value for key, value in st.query_params.items() if key == address.FROM or key in toggles.BY_KEY}
 
 
 def remember(spec: RunSpec) -> None:
     """Write the design into the address and the session."""
-    query = toggles.to_query(spec)
+    query = address.to_query(spec)
     st.session_state[_KEY] = query
     if design_query() != query:
         others = {key: value for key, value in st.query_params.items() if key not in design_query()}

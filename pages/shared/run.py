@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import again, controls, curves, figures, jobs, plan, present, runs, text
-from training import data, launcher, rundir, toggles
+from training import address, data, launcher, rundir
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.status import ACTIVE
@@ -129,10 +129,10 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         if state == "finished":
             controls.link("classify", "Classify with it", {"run": run.id}, icon=":material/image_search:")
         again_asked = st.button("Train this design again", type="tertiary", icon=":material/replay:")
-        if toggles.in_address(spec):
-            controls.link("design", "Change the design", toggles.to_query(spec), icon=":material/architecture:")
+        if address.in_address(spec):
+            controls.link("design", "Change the design", address.to_query(spec), icon=":material/architecture:")
             if again_asked:
-                _visit(toggles.to_query(spec))
+                _visit(address.to_query(spec))
         elif again_asked:
             again.begin(spec)
         with st.popover("Delete", icon=":material/delete:"):
