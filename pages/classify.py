@@ -84,7 +84,8 @@ def trust(choice: Choice) -> str:
         f"{loss['before']:.3f} to {loss['after']:.3f}."
     ]
     if measures := report.get("unlike"):
-        parts.append(f"{text.percent(measures['false_alarms'])} of its own validation pictures are flagged by mistake.")
+        parts.append(f"Thresholds are set where {text.percent(measures['false_alarms'])} of its own validation pictures "
+                     "are flagged by mistake.")  # fmt: skip
         shares = [f"{text.percent(share['share'], 0)} of {data.info(name).title}"
                   for name, share in measures["detection"].items()]  # fmt: skip
         if shares:
