@@ -195,6 +195,24 @@ def test_of_models_that_validation_cannot_tell_apart_the_quickest_is_chosen_at_f
     assert _best([first, replace(second, shipped=False)]) == ["large"]
 
 
+def test_heads_on_one_backbone_are_chosen_together():
+    """Alone the small one would be quicker; beside a head that needs the large backbone anyway, its like is."""
+    from dataclasses import replace
+
+    from pages.shared.models import _best
+
+    head = catalogue.variant("cifar-fc-basic").spec
+    large, small = (
+        head.replace({"data.backbone": "resnet50v2-tuned"}),
+        head.replace({"data.backbone": "efficientnet-lite0"}),
+    )
+    first = predict.Choice("large", large, True, "cifar100-25", "", "", (), 32, 0.86, None, None, "", 0.0)
+    second = replace(first, id="small", spec=small)
+    other = replace(first, id="other", data="cifar10")
+    assert _best([first, second]) == ["small"]
+    assert _best([first, second, other]) == ["large", "other"]
+
+
 def test_a_run_that_has_not_finished_is_said(models):
     from training import catalogue
 

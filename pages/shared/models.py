@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import product
 from math import sqrt
 
 import streamlit as st
@@ -47,20 +49,34 @@ def add(name: str) -> None:
 
 def _best(choices: list[Choice]) -> list[str]:
     """For each data set of photographs the best shipped model, or where none is shipped, the best run; of those
-    that validation cannot tell from it, the quickest.  Models of drawn pictures where there are no others."""
+    that validation cannot tell from it, those that together are quickest.  Models of drawn pictures where there are
+    no others."""
     of: dict[str, list[Choice]] = {}
     for choice in choices:  # the best come first
         of.setdefault(choice.data, []).append(choice)
-    first: dict[str, str] = {}
-    for source, (top, *others) in of.items():
-        equals = [choice for choice in others if choice.shipped == top.shipped and _as_good(choice, top)]
-        first[source] = min([top, *equals], key=lambda choice: choice.operations).id
-    photographs = [first[source] for source in data.NAMES if source in first and source != "drawn"]
-    return (photographs or list(first.values()))[:3]
+    photographs = [source for source in data.NAMES if source in of and source != "drawn"]
+    equals = [
+        [choice for choice in of[source] if choice.shipped == of[source][0].shipped and _as_good(choice, of[source][0])]
+        for source in (photographs or list(of))[:3]
+    ]
+    return [choice.id for choice in min(product(*equals), key=_operations)]
+
+
+def _operations(chosen: Sequence[Choice]) -> float:
+    """Multiply-adds for one picture; heads on the same frozen backbone share it."""
+    return sum({_network(choice): choice.operations for choice in chosen}.values())
+
+
+def _network(choice: Choice) -> tuple[object, ...]:
+    seen = choice.spec.data
+    frozen = seen.backbone and choice.spec.fit.fine_tune == "off"
+    return (seen.backbone, seen.backbone_size, seen.backbone_stage) if frozen else (choice.id,)
 
 
 def _as_good(choice: Choice, best: Choice) -> bool:
     """Whether validation accuracy lies within one standard error of the best one's."""
+    if choice is best:
+        return True
     if choice.validation_accuracy is None or best.validation_accuracy is None or best.data not in data.NAMES:
         return False
     share = best.validation_accuracy
