@@ -140,6 +140,7 @@ WRONG = [
     (["predict", "basenet", "x.png", "--top", "0"], "greater than or equal to 1"),
     (["data", "fetch", "imagenet"], "There is no data set"),
     (["ship", "x"], "Missing option"),
+    (["birds", "--backbone", "nope"], "There is no backbone 'nope'"),
 ]
 
 

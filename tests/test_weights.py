@@ -14,6 +14,7 @@ from training import data, fit, rundir, weights
 from training.evaluate import evaluate
 from training.rundir import RunDir, RunError
 from training.ship import ship
+from training.spec import SpecError
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ def test_a_further_seed_ships_its_card_alone(run: RunDir) -> None:
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".x"])
 def test_a_model_needs_a_plain_name(run: RunDir, name: str) -> None:
-    with pytest.raises(RunError, match="is no name for a model"):
+    with pytest.raises(SpecError, match="is no name for a model"):
         ship(run, name)
 
 

@@ -38,9 +38,13 @@ def birds(
     ] = False,
 ) -> None:
     """Train the report's bird systems on a backbone; killed or stopped, the same command goes on."""
-    from training.birds import everything
+    from training.birds import backbones, everything
     from training.birds.pretrained import WeightsError
 
+    try:
+        backbones.get(backbone)
+    except WeightsError as error:
+        raise SpecError(str(error)) from None
     known = everything.names()
     if unknown := [name for name in only or [] if name not in known]:
         raise SpecError(f"There is no bird system {unknown[0]!r}; there are {', '.join(known)}.")

@@ -11,11 +11,11 @@ from training import calibration, catalogue, confusions, data, predict, rundir, 
 from training.evaluate import evaluate, figures
 from training.paths import models_dir
 from training.rundir import RunDir, RunError, write_atomic
-from training.spec import RunSpec, difference
+from training.spec import RunSpec, SpecError, difference
 
 
 def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool = False) -> dict[str, Any]:
-    """Put `run` into models/ as `name` and return its card; raises `RunError` and `DataError`.
+    """Put `run` into models/ as `name` and return its card; raises `SpecError` for the name, `RunError` and `DataError`.
 
     What ships is what is measured: the compact weights' validation figures replace the run's
     in the card (which keeps those under "compacted"), then they are calibrated, and their
@@ -24,7 +24,7 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
     """
     card = run.finished_card()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-        raise RunError(f"{name!r} is no name for a model: letters, digits, dots and dashes, 64 at most.")
+        raise SpecError(f"{name!r} is no name for a model: letters, digits, dots and dashes, 64 at most.")
     spec = run.spec()
     target = models_dir() / (f"{name}/seed-{spec.fit.seed}" if card_only else name)
     if (target / "card.json").exists():
