@@ -15,6 +15,10 @@ from training.worker import Worker, WorkerError
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
 
 
+CALIBRATION = {"temperature": 2.0, "pictures": 9, "ece": {"before": 0.2, "after": 0.1},
+               "loss": {"before": 2.0, "after": 1.9}}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):
     """A folder of models and one of runs, with one model in each."""
@@ -22,7 +26,7 @@ def places(tmp_path_factory):
         for variable in ("PLUMAGE_MODELS", "PLUMAGE_RUNS"):
             patch.setenv(variable, str(tmp_path_factory.mktemp("places")))
         make_model(rundir.models_dir() / "shipped", "basenet", 1)
-        make_model(rundir.runs_dir() / "trained", "basenet-bn-dropout", 2, {"temperature": 2.0})
+        make_model(rundir.runs_dir() / "trained", "basenet-bn-dropout", 2, CALIBRATION)
         yield
 
 
@@ -41,7 +45,7 @@ def test_what_can_be_chosen(places):
     shipped, trained = predict.choices()
     assert (shipped.id, shipped.shipped, trained.id, trained.shipped) == ("shipped", True, "trained", False)
     assert shipped.class_names[3] == "class 3" and len(shipped.class_names) == len(CLASSES)
-    assert shipped.picture_size == 32 and shipped.calibration is None and trained.calibration == {"temperature": 2.0}
+    assert shipped.picture_size == 32 and shipped.calibration is None and trained.calibration == CALIBRATION
     assert shipped.validation_accuracy == pytest.approx(0.51) and shipped.test_accuracy is None
 
 
