@@ -83,7 +83,7 @@ def every_side(spec: RunSpec) -> Iterator[Side]:
 def _input_alone(engine: Any) -> Callable[[int], Any]:
     import tensorflow as tf
 
-    @tf.function(autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec([None, engine.spec.fit.batch_size], tf.int32)], autograph=False)
     def steps(indices: tf.Tensor) -> tf.Tensor:
         def one(k: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return k + 1, total + tf.reduce_sum(engine.inputs(indices[k], k)[0][0, 0])
