@@ -8,6 +8,7 @@ card holds is missing from the table.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from math import pi, sqrt, tan
 from pathlib import Path
 from statistics import mean, stdev
@@ -93,11 +94,12 @@ def cards(name: str, directory: Path | None = None) -> list[dict[str, Any]]:
         except SpecError:
             continue
         first = first or spec
-        if spec.replace({"fit.seed": first.fit.seed}) == first:
+        if spec.with_seed(first.fit.seed) == first:
             found.setdefault(spec.fit.seed, card)
     return list(found.values())
 
 
+@lru_cache(maxsize=256)
 def t95(freedom: float) -> float:
     """Two-sided 95 % quantile of Student's t; `freedom` is 1 or more and need not be whole.
 
@@ -124,38 +126,42 @@ def effect(child: list[float], parent: list[float]) -> Effect | None:
     return Effect(difference, difference - half, difference + half)
 
 
+def row(name: str) -> Row:
+    """One entry of the catalogue, trained or not."""
+    entry = catalogue.variant(name)
+    return _row(entry, cards(name), cards(entry.parent) if entry.parent else [])
+
+
 def rows(directory: Path | None = None) -> list[Row]:
     """Every entry of the catalogue, in its order, trained or not."""
     stored = {entry.name: cards(entry.name, directory) for entry in catalogue.variants()}
-    table = []
-    for entry in catalogue.variants():
-        found = stored[entry.name]
-        network = describe(entry.spec.network)
-        tests = [card["figures"]["test"] for card in found]
-        rests = [rest["accuracy"] for test in tests if (rest := test.get("without_near_duplicates"))]
-        data = {f"{card['data']['title']}, {card['data']['origin']}" for card in found}
-        table.append(
-            Row(
-                name=entry.name,
-                title=entry.title,
-                data=" / ".join(sorted(data)),
-                parent=entry.parent,
-                report_loss=entry.report.loss,
-                report_accuracy=entry.report.accuracy,
-                report_epochs=entry.report.epochs,
-                loss=Figure.of([test["loss"] for test in tests]),
-                accuracy=Figure.of([test["accuracy"] for test in tests]),
-                without_near_duplicates=Figure.of(rests) if len(rests) == len(tests) else None,
-                seeds=tuple(card["spec"]["fit"]["seed"] for card in found),
-                epochs=Figure.of([card["figures"]["epochs"] for card in found]),
-                minutes=Figure.of([card["wall_seconds"] / 60 for card in found]),
-                parameters=network.params,
-                macs=network.macs,
-                precision=" / ".join(sorted({card["precision"] for card in found})),
-                effect=_effect(found, stored.get(entry.parent or "", [])),
-            )
-        )
-    return table
+    return [_row(entry, stored[entry.name], stored.get(entry.parent or "", [])) for entry in catalogue.variants()]
+
+
+def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dict[str, Any]]) -> Row:
+    """The row of an entry from its cards and its parent's."""
+    network = describe(entry.spec.network)
+    tests = [card["figures"]["test"] for card in found]
+    rests = [rest["accuracy"] for test in tests if (rest := test.get("without_near_duplicates"))]
+    return Row(
+        name=entry.name,
+        title=entry.title,
+        data=" / ".join(sorted({f"{card['data']['title']}, {card['data']['origin']}" for card in found})),
+        parent=entry.parent,
+        report_loss=entry.report.loss,
+        report_accuracy=entry.report.accuracy,
+        report_epochs=entry.report.epochs,
+        loss=Figure.of([test["loss"] for test in tests]),
+        accuracy=Figure.of([test["accuracy"] for test in tests]),
+        without_near_duplicates=Figure.of(rests) if len(rests) == len(tests) else None,
+        seeds=tuple(card["spec"]["fit"]["seed"] for card in found),
+        epochs=Figure.of([card["figures"]["epochs"] for card in found]),
+        minutes=Figure.of([card.get("wall_seconds", 0.0) / 60 for card in found]),
+        parameters=network.params,
+        macs=network.macs,
+        precision=" / ".join(sorted({card.get("precision", "") for card in found})),
+        effect=_effect(found, parent),
+    )
 
 
 def _effect(child: list[dict[str, Any]], parent: list[dict[str, Any]]) -> Effect | None:

@@ -58,7 +58,7 @@ def _check_place(spec: RunSpec, name: str, card_only: bool) -> None:
     folders = (models_dir() / name, *(models_dir() / name).glob("seed-*"))
     stored = [RunDir(folder).spec() for folder in folders if (folder / "card.json").is_file()]
     for other in [*stored, *([catalogue.variant(name).spec] if name in catalogue.names() else [])]:
-        if apart := difference(spec, other.replace({"fit.seed": spec.fit.seed})):
+        if apart := difference(spec, other.with_seed(spec.fit.seed)):
             told = ", ".join(f"{path} is {own!r} and not {theirs!r}" for path, (own, theirs) in list(apart.items())[:3])
             raise RunError(f"This run is no {name}: {told}; ship it under another name.")
     if card_only and any(other.fit.seed == spec.fit.seed for other in stored):

@@ -166,6 +166,10 @@ class RunSpec(Frozen):
         """The spec as indented JSON; `parse` gives back an equal spec."""
         return self.model_dump_json(indent=2)
 
+    def with_seed(self, seed: int) -> RunSpec:
+        """The same run with another seed, 0 or more."""
+        return self.model_copy(update={"fit": self.fit.model_copy(update={"seed": seed})})
+
     def replace(self, changes: Mapping[str, Any] | None = None) -> RunSpec:
         """A new, validated spec with dotted fields set, as in {"fit.seed": 1}.
 

@@ -90,7 +90,7 @@ def step(entry: catalogue.Variant) -> str:
 
 def ours(entry: catalogue.Variant) -> str:
     """The test accuracy of the models of this entry that are stored here."""
-    row = next(row for row in results.rows() if row.name == entry.name)
+    row = results.row(entry.name)
     if not row.accuracy:
         return ""
     rest = row.without_near_duplicates
