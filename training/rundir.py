@@ -205,7 +205,8 @@ class RunDir:
         import psutil
 
         with suppress(OSError):
-            if self.file("stop").stat().st_mtime < psutil.Process().create_time():
+            # A process's birth is known within a second.
+            if self.file("stop").stat().st_mtime < psutil.Process().create_time() - 2:
                 self.file("stop").unlink()
 
 
