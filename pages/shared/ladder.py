@@ -20,7 +20,7 @@ REPORT, OURS = style.SERIES[0], style.SERIES[1]
 CSS = """
 .ladder {container-type: inline-size; line-height: 1.2; padding-bottom: 1.2rem;}
 .ladder svg {display: block; width: 100%; height: auto; overflow: visible; font-family: inherit;}
-.ladder text {fill: currentColor;}
+.ladder text {fill: currentColor; paint-order: stroke; stroke: Canvas; stroke-width: 4px; stroke-linejoin: round;}
 .ladder .quiet {opacity: .65;}
 .ladder .list {display: none;}
 @container (max-width: 640px) {.ladder .row {display: none;} .ladder .list {display: block;}}
