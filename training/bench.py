@@ -35,16 +35,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error("--rounds is 1 or more")
-    try:
-        options.out.open("a").close()  # now, not after the measuring
-    except OSError as error:
-        parser.error(f"{options.out} cannot be written: {error.strerror}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         specs = [catalogue.variant(name).spec for name in options.networks]
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    try:
+        options.out.open("a").close()  # now, not after the measuring
+    except OSError as error:
+        parser.error(f"{options.out} cannot be written: {error.strerror}")
     report: dict[str, Any] = {"machine": machine(), "batch_size": options.batch_size, "rounds": options.rounds}
     report["networks"] = {}
     for spec in specs:
