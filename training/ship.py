@@ -78,5 +78,5 @@ def _measure(made: RunDir, card: dict[str, Any], form: weights.Format) -> None:
     figures_now = figures_now | {"validation": {name: measured[name] for name in ("loss", "accuracy")}}
     compacted = {"bytes": made.file("weights.npz").stat().st_size, "validation_before": before}
     made.write_card({**fresh, "weights": form, "figures": figures_now, "compacted": compacted})
-    calibration.calibrate(made)
+    calibration.calibrate(made, pictures=pictures)
     evaluate(made)

@@ -223,9 +223,12 @@ def publish(name: str, seeds: int, say: Say) -> None:
     every = jobs([name], seeds)
     if any(job.state != "finished" for job in every):
         return
-    waiting = [(job, job.run.card()) for job in every if not job.stored]
-    waiting.sort(key=lambda pair: -(((pair[1] or {}).get("figures") or {}).get("validation") or {}).get("accuracy", 0))
-    for job, _ in waiting:
+
+    def accuracy(job: Job) -> float:
+        validation = (job.run.card() or {"figures": {}})["figures"].get("validation")
+        return validation["accuracy"] if validation else 0.0
+
+    for job in sorted((job for job in every if not job.stored), key=accuracy, reverse=True):
         shipped = RunDir(models_dir() / name).card()
         try:
             ship(job.run, name, card_only=shipped is not None)
