@@ -16,7 +16,7 @@ app: $(VENV)/app.stamp
 test: $(VENV)/dev.stamp
 	@$(RUN) tests.browser.chromium
 	@$(MAKE) --no-print-directory lint
-	@$(RUN) pytest -n 2 --dist loadfile
+	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/dev.stamp
 	$(RUN) ruff format --check .

@@ -171,7 +171,7 @@ def test_checkpoints_that_take_long_are_rare(tmp_path: Path, monkeypatch: pytest
 
     def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
         slow.append(path.name)
-        time.sleep(0.05)
+        time.sleep(0.02)
         rundir.write_arrays(path, arrays)
 
     monkeypatch.setattr(fit, "write_arrays", write)

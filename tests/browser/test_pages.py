@@ -11,26 +11,18 @@ from tests.browser.page import PAGES, address, overflow, settle, shot, shown_err
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 @pytest.mark.parametrize("name", PAGES)
-def test_page_opens_and_fits(app, open_page, name):
-    page = open_page(address(app.url, name))
+def test_page_opens_and_fits(app, open_page, name, width, height):
+    page = open_page(address(app.url, name), width=width, height=height)
     assert not shown_error(page)
     assert page.locator("h1").count() == 1
-    for width, height in ((1280, 800), (390, 844)):
-        page.set_viewport_size({"width": width, "height": height})
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            page.wait_for_timeout(500)  # the charts are drawn anew
-            settle(page)
-            shot(page, f"{name}-{width}-{scheme}")
-        assert overflow(page) <= 0, f"{name} is {overflow(page)} pixels wider than a window of {width}"
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_page_opens_on_a_telephone(app, open_page, name):
-    page = open_page(address(app.url, name), width=390, height=844)
-    assert not shown_error(page)
-    assert overflow(page) <= 0, f"{name} is {overflow(page)} pixels wider than a window of 390"
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(500)  # the charts are drawn anew
+        settle(page)
+        shot(page, f"{name}-{width}-{scheme}")
+    assert overflow(page) <= 0, f"{name} is {overflow(page)} pixels wider than a window of {width}"
 
 
 @pytest.mark.parametrize("name", PAGES)
