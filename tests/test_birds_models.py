@@ -113,7 +113,10 @@ def test_an_exported_head_is_whole_and_plain_keras_opens_it(alone, tmp_path):
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
     np.save(tmp_path / "pixels.npy", pixels.astype(np.float32))
-    for name in ("birds-best", "birds-fc-basic-resnet50v2-tuned"):  # its own backbone, enlarging; another file's backbone
+    for name in (
+        "birds-best",
+        "birds-fc-basic-resnet50v2-tuned",
+    ):  # its own backbone, enlarging; another file's backbone
         weights.export(rundir.find(name), tmp_path / "m.keras")
         opened = "import keras, numpy as np; m = keras.saving.load_model('m.keras', safe_mode=True); " \
                  "np.save('out.npy', m.predict(np.load('pixels.npy'), verbose=0))"  # fmt: skip

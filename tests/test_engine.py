@@ -13,7 +13,7 @@ from training import catalogue
 from training.engine import Engine
 from training.network_spec import Network
 from training.processor import computes_bfloat16
-from training.schedule import learning_rate
+from training.schedule import dropout_share, learning_rate
 from training.spec import RunSpec
 
 SMALL = {"fit.batch_size": 16, "fit.precision": "float32"}
@@ -234,6 +234,23 @@ def test_learning_rates():
     warm = cosine.model_copy(update={"warmup_epochs": 2.0})
     assert [learning_rate(warm, step, 100) for step in (0, 99, 199)] == pytest.approx([0.00005, 0.005, 0.01])
     assert learning_rate(warm, 600, 100) == pytest.approx(0.005)
+
+
+def test_dropout_grows():
+    """At the first step nothing is dropped: the loss is that of the network without dropout.  Later it is not."""
+    losses, weights = {}, {}
+    for name, changes in {"none": {"network__dropout": []}, "grows": {"fit__dropout_ramp": 0.5}, "full": {}}.items():
+        engine = Engine(
+            spec("basenet-bn-dropout", **{"fit__epochs": 4, "fit__early_stopping": None} | changes), dataset()
+        )
+        weights = weights or engine.weights()
+        engine.set_weights(weights)
+        losses[name] = [engine.train(0, step, 1)[0] for step in range(2)]
+    assert losses["grows"][0] == pytest.approx(losses["none"][0], rel=1e-5)
+    assert losses["full"][0] != pytest.approx(losses["none"][0], rel=1e-3)
+    assert losses["grows"][1] != pytest.approx(losses["none"][1], rel=1e-3)
+    fit = spec("basenet-bn-dropout", fit__epochs=4, fit__early_stopping=None, fit__dropout_ramp=0.5).fit
+    assert [float(dropout_share(fit, step, 10)) for step in (0, 5, 20, 39)] == [0, 0.25, 1, 1]
 
 
 def test_the_rate_reaches_the_optimizer():

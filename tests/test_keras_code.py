@@ -68,6 +68,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "basenet-bn": {"fit.schedule": "cosine", "fit.early_stopping": None, "fit.epochs": 3, "fit.batch_size": 32},
     "basenet-norm": {"fit.schedule": "constant", "fit.warmup_epochs": 2, "fit.nesterov": True},
     "basenet-bn-dropout": {"fit.schedule": "cosine", "fit.warmup_epochs": 1, "fit.early_stopping.patience": 5},
+    "basenet-3x3": {"fit.dropout_ramp": 0.5},
 }
 
 
@@ -93,6 +94,8 @@ def test_the_fit_settings_are_the_designs(name: str, monkeypatch: pytest.MonkeyP
     assert [c.patience for c in stopping] == ([fit.early_stopping.patience] if fit.early_stopping else [])
     assert all(c.monitor == "val_loss" and c.restore_best_weights for c in stopping)
     assert ("StopAfter" in run(spec)) == (fit.minutes is not None)
+    growing = [c for c in kwargs.get("callbacks", []) if type(c).__name__ == "GrowDropout"]
+    assert [c.steps for c in growing] == ([fit.dropout_ramp * fit.max_epochs * steps] if fit.dropout_ramp else [])
 
 
 def test_the_pictures_reach_the_network_as_the_design_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +131,13 @@ def test_it_trains() -> None:
     network, history = run(spec)["train"](images, labels, images[:32], labels[:32])
     losses = history.history["loss"]
     assert len(losses) == 12 and losses[-1] < losses[0]
-    mixed = spec.replace(MIXED | {"fit.average": 0.9, "network.residual": True, "data.validation": "stratified"})
-    network, history = run(mixed)["train"](images, labels, images[:32], labels[:32])
+    growing = {"network.dropout": [0.1, 0.1, 0.25], "fit.dropout_ramp": 0.5}
+    mixed = spec.replace(
+        MIXED | growing | {"fit.average": 0.9, "network.residual": True, "data.validation": "stratified"}
+    )
+    code = run(mixed)
+    network, history = code["train"](images, labels, images[:32], labels[:32])
+    assert float(code["dropout_share"]) == 1
+    assert [layer.rate for layer in network.layers if isinstance(layer, code["GrowingDropout"])] == [0.1, 0.1, 0.25]
     assert history.history["loss"][-1] < history.history["loss"][0]
     assert network.count_params() == describe(spec.network).params

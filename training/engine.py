@@ -23,7 +23,7 @@ from training.losses import accuracy, losses
 from training.memory import keep_freed_memory
 from training.mix import mix
 from training.processor import number_format
-from training.schedule import learning_rate
+from training.schedule import dropout_share, learning_rate
 from training.spec import RunSpec
 from training.teacher import Teacher
 
@@ -140,7 +140,7 @@ class Engine:
         fit = self.spec.fit
         x, targets = self.inputs(indices, step)
         with tf.GradientTape() as tape:
-            logits, moving = self._learn(x, self._seed(DROPOUT_STREAM, step))
+            logits, moving = self._learn(x, step)
             loss = self._loss(x, targets, logits)
         gradients = tape.gradient(loss, self._trainable)
         for name, variable in self._trainable.items():
@@ -161,9 +161,10 @@ class Engine:
         self._average(step)
         return loss, accuracy(targets, logits)
 
-    def _learn(self, x: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
+    def _learn(self, x: Any, step: Any) -> tuple[Any, dict[str, Any]]:
         """Logits of a training pass, and the new moving statistics."""
-        return networks.forward(self._layers, self._cast(), x, seed)
+        share = dropout_share(self.spec.fit, step, self.steps_per_epoch)
+        return networks.forward(self._layers, self._cast(), x, self._seed(DROPOUT_STREAM, step), share)
 
     def _loss(self, x: Any, targets: Any, logits: Any) -> Any:
         """The loss of a step, which is minimized; `x` is what the network saw."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from training.augment_reference import GREY
 from training.describe import Layer, describe
+from training.keras_code_classes import classes, grows_dropout
 from training.spec import Augmentation, Fit, RunSpec
 
 
@@ -19,7 +20,7 @@ def keras_code(spec: RunSpec) -> str:
     pictures = len(spec.network.input_shape) == 3
     parts = [
         _header(spec),
-        *_classes(spec),
+        *classes(spec),
         _network(spec),
         _train(spec, pictures),
     ]
@@ -37,6 +38,7 @@ def _header(spec: RunSpec) -> str:
 
 def _network(spec: RunSpec) -> str:
     stack = describe(spec.network).layers
+    dropout = "GrowingDropout" if grows_dropout(spec) else "layers.Dropout"
     shape = tuple(spec.network.input_shape)
     sources = {layer.source for layer in stack if layer.source}
     if sources:
@@ -44,9 +46,9 @@ def _network(spec: RunSpec) -> str:
         for layer in stack:
             kept = f"{layer.name} = " if layer.name in sources else ""
             inputs = f"[x, {layer.source}]" if layer.source else "x"
-            steps.append(f"    x = {kept}{_layer(layer)}({inputs})")
+            steps.append(f"    x = {kept}{_layer(layer, dropout)}({inputs})")
         return "\n".join(["def build_network():", *steps, '    return keras.Model(pictures, x, name="network")'])
-    lines = [_layer(layer) for layer in stack]
+    lines = [_layer(layer, dropout) for layer in stack]
     return (
         "def build_network():\n"
         "    return keras.Sequential(\n"
@@ -59,7 +61,7 @@ def _network(spec: RunSpec) -> str:
     )
 
 
-def _layer(layer: Layer) -> str:
+def _layer(layer: Layer, dropout: str) -> str:
     name = f'name="{layer.name}"'
     match layer.kind:
         case "conv":
@@ -73,7 +75,7 @@ def _layer(layer: Layer) -> str:
         case "pool":
             return f"layers.{'Average' if layer.pooling == 'average' else 'Max'}Pooling2D({layer.size}, {name})"
         case "dropout":
-            return f"layers.Dropout({layer.rate:g}, {name})"
+            return f"{dropout}({layer.rate:g}, {name})"
         case "flatten":
             return f"layers.Flatten({name})"
         case "global_pool":
@@ -81,64 +83,6 @@ def _layer(layer: Layer) -> str:
         case "dense":
             return f"layers.Dense({layer.units}, {name})"
     return f"layers.Softmax({name})"
-
-
-def _classes(spec: RunSpec) -> list[str]:
-    parts, fit, augmentation = [], spec.fit, spec.data.augmentation
-    if augmentation.mixes:
-        mixers = [f"layers.MixUp({augmentation.mixup:g})"] if augmentation.mixup else []
-        if augmentation.cutmix:
-            mixers.append(f"layers.CutMix(({augmentation.cutmix:g}, {augmentation.cutmix:g}))")
-        parts.append(f'''
-class Mixed(keras.utils.PyDataset):
-    """Batches in a random order; each picture is mixed with another of its batch, and so are their labels."""
-
-    def __init__(self, images, labels, batch_size):
-        super().__init__()
-        self.images, self.labels, self.batch_size = images, labels, batch_size
-        self.mixers = [{", ".join(mixers)}]
-        self.random = np.random.default_rng({fit.seed})
-        self.on_epoch_end()
-
-    def __len__(self):
-        return -(-len(self.images) // self.batch_size)
-
-    def on_epoch_end(self):
-        self.order = self.random.permutation(len(self.images))
-
-    def __getitem__(self, index):
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        batch = {{"images": self.images[chosen].astype("float32"), "labels": self.labels[chosen]}}
-        batch = self.mixers[self.random.integers(len(self.mixers))](batch)
-        return batch["images"], batch["labels"]''')
-    if fit.warmup_epochs:
-        parts.append('''
-class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Rise linearly during the first steps; the schedule itself starts `shift` steps late."""
-
-    def __init__(self, schedule, steps, shift):
-        self.schedule, self.steps, self.shift = schedule, steps, shift
-
-    def __call__(self, step):
-        step = keras.ops.cast(step, "float32")
-        share = keras.ops.minimum(1.0, (step + 1) / self.steps)
-        return share * self.schedule(keras.ops.maximum(step - self.shift, 0.0))''')
-    if fit.minutes:
-        parts.append('''
-class StopAfter(keras.callbacks.Callback):
-    """End the training after so many minutes."""
-
-    def __init__(self, minutes):
-        super().__init__()
-        self.seconds = 60 * minutes
-
-    def on_train_begin(self, logs=None):
-        self.start = time.monotonic()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if time.monotonic() - self.start > self.seconds:
-            self.model.stop_training = True''')
-    return parts
 
 
 def _augmentation(augmentation: Augmentation) -> list[str]:
@@ -195,7 +139,7 @@ def _train(spec: RunSpec, pictures: bool) -> str:
             f"    for layer in model.layers[:{len(before)}]:",
             '        validation_images = layer(keras.ops.cast(validation_images, "float32"), training=True)',
         ]
-    lines += _steps(fit)
+    lines += _steps(spec)
     lines += _optimizer(fit)
     labels, validation_labels = "labels", "validation_labels"
     mixes = spec.data.augmentation.mixes
@@ -211,6 +155,8 @@ def _train(spec: RunSpec, pictures: bool) -> str:
     lines.append(f"    loss = {loss}")
     lines.append('    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])')
     callbacks = []
+    if grows_dropout(spec):
+        callbacks.append(f"GrowDropout({fit.dropout_ramp * fit.max_epochs:g} * steps)")
     if fit.average:
         callbacks.append("keras.callbacks.SwapEMAWeights(swap_on_epoch=True)")
     if fit.early_stopping:
@@ -233,11 +179,12 @@ def _train(spec: RunSpec, pictures: bool) -> str:
     return "\n".join(lines)
 
 
-def _steps(fit: Fit) -> list[str]:
+def _steps(spec: RunSpec) -> list[str]:
     """`steps`, the steps of an epoch, where something needs it."""
+    fit = spec.fit
     if fit.epoch_length == "test set":
         return [f"    steps = max(1, len(images) // 5 // {fit.batch_size})  # the report's formula, read literally"]
-    if fit.schedule == "cosine" or fit.warmup_epochs:
+    if fit.schedule == "cosine" or fit.warmup_epochs or grows_dropout(spec):
         return [f"    steps = -(-len(images) // {fit.batch_size})  # of an epoch"]
     return []
 

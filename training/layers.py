@@ -113,16 +113,16 @@ def moving(average: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
     return average * BN_MOMENTUM + value * (1 - BN_MOMENTUM)
 
 
-def dropout(x: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Dropout drawn from `seed`, int32 (2,), and nothing else.
+def dropout(x: tf.Tensor, rate: float | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Dropout drawn from `seed`, int32 (2,), and nothing else; `rate` may be a scalar tensor.
 
     It takes 16 random bits a value, half of what a float would: the rate is met within
     1/131072, and what stays is scaled by the rate that is met.
     """
     import tensorflow as tf
 
-    threshold = min(round(rate * 65536), 65535)
+    threshold = tf.minimum(tf.round(tf.cast(rate, tf.float32) * 65536), 65535)
     words = tf.random.stateless_uniform([(tf.size(x) + 1) // 2], seed, None, None, tf.int32)
     bits = tf.reshape(tf.bitcast(words, tf.uint16), [-1])[: tf.size(x)]
-    keep = tf.cast(tf.reshape(bits, tf.shape(x)) >= tf.constant(threshold, tf.uint16), x.dtype)
+    keep = tf.cast(tf.reshape(bits, tf.shape(x)) >= tf.cast(threshold, tf.uint16), x.dtype)
     return x * (keep * tf.cast(65536 / (65536 - threshold), x.dtype))

@@ -127,13 +127,14 @@ def forward(
     weights: dict[str, tf.Tensor],
     x: tf.Tensor,
     seed: tf.Tensor | None = None,
+    dropout_share: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Logits, and the new moving statistics of batch norm by variable name.
 
     `weights` are the variables by name; each convolution and dense layer computes in the dtype
     of its kernel (float32 or bfloat16), and batch norm's variables are float32.  With `seed` (int32, shape (2,)) it is a training pass: dropout
-    acts, drawn from `seed`, and batch norm uses the batch.  Without, it is inference and the
-    second result is empty.  Logits are float32.
+    acts, drawn from `seed`, at `dropout_share` of its rates if that is given, and batch norm uses the batch.  Without, it is
+    inference and the second result is empty.  Logits are float32.
     """
     import tensorflow as tf
 
@@ -178,7 +179,8 @@ def forward(
             case "dropout":
                 if seed is not None:
                     dropouts += 1
-                    x = dropout(x, layer.rate, tf.stack([seed[0], seed[1] + dropouts]))
+                    rate = layer.rate if dropout_share is None else layer.rate * dropout_share
+                    x = dropout(x, rate, tf.stack([seed[0], seed[1] + dropouts]))
             case "flatten":
                 x = tf.reshape(x, [-1, layer.output_shape[0]])
             case "global_pool":

@@ -1,8 +1,9 @@
-"""The learning rate as a function of the step."""
+"""What changes in the course of a training, as functions of the step: the learning rate, and how strong dropout is."""
 
 from __future__ import annotations
 
 from math import cos, pi
+from typing import Any
 
 from training.spec import Fit
 
@@ -23,3 +24,15 @@ def learning_rate(fit: Fit, step: int, steps_per_epoch: int) -> float:
         done = max(0.0, step - warmup) / max(1.0, total - warmup)
         rate *= (1 + cos(pi * min(1.0, done))) / 2
     return rate * min(1.0, (step + 1) / warmup) if warmup else rate
+
+
+def dropout_share(fit: Fit, step: Any, steps_per_epoch: int) -> Any:
+    """Of dropout's rates, the share that acts at global step `step`, a tensor: it rises linearly from 0 to 1 over the
+    first `dropout_ramp` of the training ("curriculum dropout": Morerio et al. 2017, arXiv:1703.06229).  None, which
+    is all of them, without a ramp.
+    """
+    if not fit.dropout_ramp:
+        return None
+    import tensorflow as tf
+
+    return tf.minimum(1.0, tf.cast(step, tf.float32) / (fit.dropout_ramp * fit.max_epochs * steps_per_epoch))

@@ -100,6 +100,8 @@ class Fit(Frozen):
     set (176 steps).  `decay` is Keras's old learning-rate decay, lr / (1 + decay * step).
     `average` is the decay of a moving average of the weights, taken after each step; the
     average is what is validated and kept, 0 keeps the last weights.
+    `dropout_ramp` is the share of the training in which dropout's rates grow from 0 to the network's; at 0 they act in
+    full from the first step.
     `fine_tune` trains the backbone in front of the network too: "all at once" as the report did, or
     "head first", the repaired way (see `training.birds.finetune`).  `teacher` names a fitted model of the
     same pictures whose answers are learned beside the labels (distillation): for a network without a backbone,
@@ -118,6 +120,7 @@ class Fit(Frozen):
     warmup_epochs: float = Field(default=0.0, ge=0, le=1000)
     weight_decay: float = Field(default=0.0, ge=0, le=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    dropout_ramp: float = Field(default=0.0, ge=0, le=1)
     average: float = Field(default=0.0, ge=0, lt=1)
     early_stopping: EarlyStopping | None = None
     fine_tune: Literal["off", "all at once", "head first"] = "off"
@@ -158,8 +161,10 @@ class RunSpec(Frozen):
             usual = Data.model_fields[field].default
             if self.data.backbone is None and getattr(self.data, field) != usual:
                 raise ValueError(f"data.{field} is of use only with data.backbone; leave it at {usual}")
-        if self.fit.average and self.fit.fine_tune != "off":
-            raise ValueError(f"fit.average = {self.fit.average:g} is not possible with fine-tuning; set it to 0")
+        for field in ("average", "dropout_ramp"):
+            value = getattr(self.fit, field)
+            if value and self.fit.fine_tune != "off":
+                raise ValueError(f"fit.{field} = {value:g} is not possible with fine-tuning; set it to 0")
         return self
 
     def to_json(self) -> str:

@@ -175,6 +175,10 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle("width", "network.width", "Width",
            "Multiply the number of filters and units of every layer; operations grow with its square.",
            "Network", "choice", 1.0, 2.0, options=(0.25, 0.5, 1.0, 1.5, 2.0)),
+    Toggle("dropout_ramp", "fit.dropout_ramp", "Dropout grows",
+           "Let dropout grow from nothing to its rates over this share of the training: first learn, then be made robust. "
+           "At 0 it acts in full from the start.",
+           "Fit", "slider", 0.0, 1.0, high=1, step=0.25),
     Toggle("early_stopping", "fit.early_stopping", "Early stopping",
            "Stop after 20 epochs without a lower validation loss and keep the best weights, instead of a fixed number.",
            "Fit", "switch", None, EarlyStopping().model_dump(mode="json")),

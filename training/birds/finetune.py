@@ -22,7 +22,7 @@ from training import model as networks
 from training.augment import augment
 from training.birds import folded, heads
 from training.birds.backbones import of
-from training.engine import Engine
+from training.engine import DROPOUT_STREAM, Engine
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -87,8 +87,8 @@ class FineTune(Engine):
     def _pixels(self, x: Any) -> Any:
         return x
 
-    def _learn(self, x: Any, seed: Any) -> tuple[Any, dict[str, Any]]:
-        return self._forward(self._maps, x, seed)
+    def _learn(self, x: Any, step: Any) -> tuple[Any, dict[str, Any]]:
+        return self._forward(self._maps, x, self._seed(DROPOUT_STREAM, step))
 
     def _rate(self, name: str, rate: Any, step: Any) -> Any:
         import tensorflow as tf

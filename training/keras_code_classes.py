@@ -1,0 +1,98 @@
+"""What `training.keras_code` writes for choices that Keras has no layer or argument for."""
+
+from __future__ import annotations
+
+from training.spec import RunSpec
+
+
+def grows_dropout(spec: RunSpec) -> bool:
+    """Whether dropout's rates grow in the course of the training."""
+    return bool(spec.fit.dropout_ramp and spec.network.dropout)
+
+
+def classes(spec: RunSpec) -> list[str]:
+    """The source of each class that the code for `spec` needs."""
+    parts, fit, augmentation = [], spec.fit, spec.data.augmentation
+    if augmentation.mixes:
+        mixers = [f"layers.MixUp({augmentation.mixup:g})"] if augmentation.mixup else []
+        if augmentation.cutmix:
+            mixers.append(f"layers.CutMix(({augmentation.cutmix:g}, {augmentation.cutmix:g}))")
+        parts.append(f'''
+class Mixed(keras.utils.PyDataset):
+    """Batches in a random order; each picture is mixed with another of its batch, and so are their labels."""
+
+    def __init__(self, images, labels, batch_size):
+        super().__init__()
+        self.images, self.labels, self.batch_size = images, labels, batch_size
+        self.mixers = [{", ".join(mixers)}]
+        self.random = np.random.default_rng({fit.seed})
+        self.on_epoch_end()
+
+    def __len__(self):
+        return -(-len(self.images) // self.batch_size)
+
+    def on_epoch_end(self):
+        self.order = self.random.permutation(len(self.images))
+
+    def __getitem__(self, index):
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        batch = {{"images": self.images[chosen].astype("float32"), "labels": self.labels[chosen]}}
+        batch = self.mixers[self.random.integers(len(self.mixers))](batch)
+        return batch["images"], batch["labels"]''')
+    if fit.warmup_epochs:
+        parts.append('''
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise linearly during the first steps; the schedule itself starts `shift` steps late."""
+
+    def __init__(self, schedule, steps, shift):
+        self.schedule, self.steps, self.shift = schedule, steps, shift
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        share = keras.ops.minimum(1.0, (step + 1) / self.steps)
+        return share * self.schedule(keras.ops.maximum(step - self.shift, 0.0))''')
+    if grows_dropout(spec):
+        parts.append('''
+dropout_share = keras.Variable(1.0, trainable=False)  # of the rates of all dropout layers, what acts
+
+
+class GrowingDropout(layers.Dropout):
+    """Dropout of which only `dropout_share` acts."""
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        kept = 1 - self.rate * keras.ops.convert_to_tensor(dropout_share)
+        mask = keras.random.uniform(keras.ops.shape(inputs), seed=self.seed_generator) < kept
+        return keras.ops.where(mask, inputs / kept, 0)
+
+
+class GrowDropout(keras.callbacks.Callback):
+    """Let dropout grow from nothing to its full rates in the first `steps` steps."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_begin(self, logs=None):
+        self.done = 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        dropout_share.assign(min(1.0, self.done / self.steps))
+        self.done += 1''')
+    if fit.minutes:
+        parts.append('''
+class StopAfter(keras.callbacks.Callback):
+    """End the training after so many minutes."""
+
+    def __init__(self, minutes):
+        super().__init__()
+        self.seconds = 60 * minutes
+
+    def on_train_begin(self, logs=None):
+        self.start = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if time.monotonic() - self.start > self.seconds:
+            self.model.stop_training = True''')
+    return parts
