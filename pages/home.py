@@ -16,10 +16,6 @@ Cards = dict[str, dict[str, Any]]  # a model's card under its name
 
 CSS = """
 .lead {font-size: 1.15rem; line-height: 1.55; max-width: 62rem; margin-bottom: .4rem;}
-.ready {display: grid; gap: .45rem;}
-.ready .no {opacity: .75;}
-.ready code {font-size: .82em; overflow-wrap: anywhere;}
-.ready small {opacity: .75;}
 """
 
 
@@ -38,17 +34,19 @@ def lead() -> None:
 
 def next_clicks(ready: list[data.DataInfo], models: int) -> None:
     """The three ways on, each with what one click does."""
-    seconds = estimate(catalogue.variant("basenet").spec).epoch_seconds
-    best = next((info for info in ready if info.name == "cifar100-25"), ready[0] if ready else None)
+    basenet = catalogue.variant("basenet").spec
+    fitting = (info for info in ready if info.picture_size == basenet.network.input_shape)
+    best = next(fitting, data.info("drawn"))
+    seconds = estimate(basenet, best.train, best.validation).epoch_seconds
     ways = [
         ("design", "Design a network", ":material/architecture:", {"from": "basenet"},
          "Start from BaseNet, switch parts on and off, and see layers, operations and time change."),
     ]  # fmt: skip
     if _exists("train"):
-        where = f"on {best.title}" if best else "on pictures drawn by the program"
         ways.append(
-            ("train", "Train for a minute", ":material/play_circle:", {"from": "basenet"},
-             f"BaseNet {where}: an epoch takes about {text.duration(seconds)} here, with live curves.")
+            ("train", "Train for a minute", ":material/play_circle:",
+             {"from": "basenet", "data": best.name, "minutes": "1"},
+             f"BaseNet on {best.title}: an epoch takes about {text.duration(seconds)} here, with live curves.")
         )  # fmt: skip
     if models and _exists("classify"):
         ways.append(

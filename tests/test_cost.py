@@ -1,6 +1,7 @@
 """The estimate of a training's time: its shape, and how trainings correct it."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,20 @@ def test_a_training_of_the_same_design_is_what_the_estimate_says(here: Path) -> 
     other = cost.estimate(spec("final"))
     assert other.step_seconds / modelled == pytest.approx(again.step_seconds / cost._model(base, before)[0])
     assert "corrected by 1 training here" in other.basis
+
+
+def test_an_epoch_that_time_cut_short_counts_as_the_part_it_is(here: Path) -> None:
+    base = spec("final")
+    whole = cost.estimate(base)
+    path = here / "runs" / "cut"
+    trained(path, base, 0.0)
+    line = json.loads((path / "history.jsonl").read_text().splitlines()[0])
+    for part in (0.4, 0.01):
+        seconds = part * whole.steps_per_epoch * whole.step_seconds + whole.validation_seconds
+        line |= {"epoch": part, "seconds": seconds if part > 0.1 else 9 * seconds}  # at first TensorFlow warms up
+        (path / "history.jsonl").write_text(json.dumps(line) + "\n")
+        os.utime(path / "card.json", (part, part))
+        assert cost.estimate(base).epoch_seconds == pytest.approx(whole.epoch_seconds)
 
 
 def test_broken_run_directories_are_passed_over(here: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import boxes, charts, diagram, figures, jobs, ladder, style, switches, text
-from training import address, catalogue, results, rundir, toggles
+from training import address, catalogue, cost, data, results, rundir, toggles
 from training.describe import describe
 
 ROOT = Path(__file__).parent.parent
@@ -78,6 +78,17 @@ def test_what_is_missing_is_a_click_away(monkeypatch: pytest.MonkeyPatch) -> Non
     assert begun == [("data", "fetch", "cifar10")]
     assert "Download CIFAR-10\n1 %" in [element.value for element in at.text]
     assert "data-fetch-cifar10" not in [button.key for button in at.button]
+
+
+def test_a_minute_of_training_is_offered_on_pictures_that_fit_and_with_their_time(monkeypatch) -> None:
+    known = [replace(info, available=info.name in ("birds", "drawn")) for info in data.status()]
+    monkeypatch.setattr(data, "status", lambda: known)
+    at = app("home")
+    drawn, basenet = data.info("drawn"), catalogue.variant("basenet").spec
+    seconds = cost.estimate(basenet, drawn.train, drawn.validation).epoch_seconds
+    assert f"BaseNet on {drawn.title}: an epoch takes about {text.duration(seconds)}" in shown(at)
+    (link,) = (element.proto for element in at.get("page_link") if element.proto.label == "**Train for a minute**")
+    assert link.query_string == "from=basenet&data=drawn&minutes=1"
 
 
 def test_home_and_train_count_the_same_pictures_and_say_what_chose_the_models() -> None:
@@ -157,6 +168,9 @@ def test_every_toggle_is_a_switch_and_reaches_the_address() -> None:
     assert f"{describe(spec.network).macs:,}" in shown(at) and describe(spec.network).macs == 108_951_808
     at.toggle(key="design.dropout").set_value(False).run()
     assert asked(at)["dropout"] == "off"
+    at.toggle(key="design.dropout").set_value(True).run()
+    assert not at.exception and "dropout" not in asked(at), "on again, with the entry's own rates"
+    assert at.slider(key="design.dropout.4").value == 0.7
 
 
 def test_a_switch_moved_before_its_last_address_arrived_keeps_its_value() -> None:

@@ -562,6 +562,19 @@ def test_a_design_that_no_address_holds_is_trained_again_as_it_is(places: Path) 
     assert again.status()["state"] == "queued" and again.spec() == spec
 
 
+@pytest.mark.parametrize("end", [{"fit.minutes": 3.0}, {"fit.epochs": 4}])
+def test_a_training_is_prepared_again_as_it_was_whatever_was_chosen_last(places: Path, end: dict) -> None:
+    spec = DRAWN.replace({"fit.seed": 4, "network.pooling": "average", **end})
+    at = show("train", **{"from": "basenet", "minutes": "30", "seed": "9"})  # another choice, which the page keeps
+    at.query_params.clear()
+    at.query_params["run"] = finished(spec).id
+    button(ran(at), "Train this design again").click()
+    ran(at)
+    button(at, "Start training").click()
+    ran(at)
+    assert rundir.find(asked(at)["run"]).spec() == spec
+
+
 def test_a_story_is_one_click_and_says_what_to_look_at(places: Path) -> None:
     without_weights(places, "basenet-norm", catalogue.variant("basenet-norm").spec)
     assert not [b for b in show("compare").button if "augmentation" in b.label], "one of its models is missing"

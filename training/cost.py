@@ -29,6 +29,7 @@ MEMORY = 68.0  # passes over all layer outputs, in a step
 AUGMENT_FLOP = 4_400.0  # cost of augmenting a pixel, in FLOP
 LAYER_FLOP = 16e6  # cost of a layer in a step whatever its size, in FLOP; it does not spread over cores
 PARALLEL = 0.85  # of the cores' sum
+SHORTEST = 0.1  # of an epoch, from which on its time says how long one takes
 PICTURES, VALIDATION = 11_250, 1_250  # cifar100-25
 
 
@@ -213,9 +214,15 @@ def _observe(card: Path, modified: float) -> Observation | None:
         spec, whole = run.spec(), run.card()
     except RunError:
         return None
-    epochs = [line["seconds"] for line in run.history() if line["kind"] == "epoch" and line.get("seconds")]
-    if whole is None or not epochs or not (pictures := whole["data"].get("train")):
+    if whole is None or not (pictures := whole["data"].get("train")):
         return None
     step, picture = _model(spec, machine())
-    modelled = step * steps_per_epoch(spec, pictures) + picture * pictures / 9
-    return Observation(spec, statistics.median(epochs) / modelled)
+    ratios, before = [], 0.0
+    for line in run.history():
+        if line["kind"] == "epoch" and line.get("seconds"):
+            done, before = line["epoch"] - before, line["epoch"]
+            if SHORTEST <= done <= 1:  # less than 1 where the training's time was over
+                ratios.append(
+                    line["seconds"] / (done * step * steps_per_epoch(spec, pictures) + picture * pictures / 9)
+                )
+    return Observation(spec, statistics.median(ratios)) if ratios else None

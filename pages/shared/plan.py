@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages.shared import runs, text
-from training import catalogue, cost
+from training import address, catalogue, cost
 from training.spec import RunSpec
 
 
@@ -17,6 +17,13 @@ def planned(design: RunSpec, data: str, classes: int, seed: int, *, minutes: flo
     if epochs is not None:
         changes["fit.early_stopping.max_epochs" if design.fit.early_stopping else "fit.epochs"] = epochs
     return design.replace(changes)
+
+
+def query(spec: RunSpec) -> dict[str, str]:
+    """The Train page's address with the very training of `spec` prepared: its design, pictures, seed and end."""
+    fit = spec.fit
+    end = {"minutes": f"{fit.minutes:g}"} if fit.minutes else {"run_epochs": str(fit.max_epochs)}
+    return {**address.to_query(spec), "data": spec.data.name, "seed": str(fit.seed), **end}
 
 
 def report_training(spec: RunSpec) -> tuple[str, int, int] | None:

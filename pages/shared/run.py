@@ -132,7 +132,7 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         if address.in_address(spec):
             controls.link("design", "Change the design", address.to_query(spec), icon=":material/architecture:")
             if again_asked:
-                _visit(address.to_query(spec))
+                _visit(plan.query(spec))
         elif again_asked:
             again.begin(spec)
         with st.popover("Delete", icon=":material/delete:"):

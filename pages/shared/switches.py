@@ -97,7 +97,9 @@ def _widget(toggle: Toggle, spec: RunSpec) -> None:
         case "rates":
             st.toggle(toggle.label, key=key)
             if st.session_state[key]:
+                rates = toggle.read(spec) or toggles.default_rates(spec)
                 for place, where in enumerate(dropout_places(spec)):
+                    st.session_state.setdefault(f"{key}.{place}", float(rates[place]))  # not drawn, it is forgotten
                     high = max(toggle.high, st.session_state[f"{key}.{place}"])
                     st.slider(f"Share dropped {where}", 0.0, high, step=toggle.step, key=f"{key}.{place}")
 
