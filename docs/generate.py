@@ -41,7 +41,7 @@ def toggles_page() -> str:
         "`make docs`. A key is the name of the switch in the address of a design (`/design?from=final&pooling=max`) and",
         "on the command line (`python -m training fit final --set pooling=max`). A field is the same choice in a",
         "spec's JSON, and can be set by its dotted path too. Whatever a switch does not name is set so as well:",
-        "`--set fit.weight_decay=0.0005`.",
+        "`--set fit.nesterov=true`. Numbers between the values named here are possible too.",
     ]
     for group in toggles.GROUPS:
         lines += ["", f"## {group}", "", "| key | what it does | values | field |", "|---|---|---|---|"]

@@ -161,13 +161,13 @@ def no_model(choices_empty: bool) -> None:
         controls.link("train", "Train a first network", icon=":material/play_circle:")
 
 
-def controls_of_the_page(choices: list[Choice]) -> tuple[list[Item], list[Choice], str]:
+def controls_of_the_page(choices: list[Choice], address_moved: bool) -> tuple[list[Item], list[Choice], str]:
     """Pictures, models, and the way of explaining."""
     left, right = st.columns(2, gap="medium")
     with left:
         items = sources.uploads()
     with right:
-        chosen = models.pick(choices) if choices else []
+        chosen = models.pick(choices, address_moved) if choices else []
         answers.prepare(chosen)
         method = "occlusion"
         if chosen and not present.is_on():
@@ -177,10 +177,14 @@ def controls_of_the_page(choices: list[Choice]) -> tuple[list[Item], list[Choice
                 help="Covering parts: hide one square after the other and see how much of the answer is lost. Grad-CAM: "
                 "where the last convolution is active for the answer.",
             )  # fmt: skip
+            if method == "occlusion" and any(choice.spec.data.backbone for choice in chosen):
+                st.caption(
+                    f"{METHODS['grad-cam']} for models on a pretrained network: to cover parts, each would be asked 50 times."
+                )
     return (items + sources.samples())[: sources.MOST], chosen, method
 
 
-def page() -> None:
+def page(address_moved: bool) -> None:
     """Pictures, models, answers."""
     answers.prepare([])
     st.html(f"<style>{pictures.CSS}{panels.CSS}</style>")
@@ -188,9 +192,9 @@ def page() -> None:
     choices = predict.choices()
     if present.is_on():  # the answers are what the last row came for
         with st.expander("Pictures and models", expanded=not sources.any_chosen()):
-            items, chosen, method = controls_of_the_page(choices)
+            items, chosen, method = controls_of_the_page(choices, address_moved)
     else:
-        items, chosen, method = controls_of_the_page(choices)
+        items, chosen, method = controls_of_the_page(choices, address_moved)
     if not chosen:
         no_model(not choices)
     if not items:
@@ -222,5 +226,5 @@ def page() -> None:
         models.offer_more(choices)
 
 
-with controls.kept("models", "model", "run"):
-    page()
+with controls.kept("models", "model", "run") as moved:
+    page(moved)

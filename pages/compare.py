@@ -7,14 +7,12 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import combinations
-from math import sqrt
 from typing import Any
 
 import streamlit as st
 
-from pages.shared import again, controls, curves, present, runs, stories, text
-from training import address, data, results, rundir
+from pages.shared import again, controls, curves, effects, present, runs, stories, text
+from training import address, results, rundir
 from training.paths import models_dir
 from training.results import Row
 from training.rundir import RunDir
@@ -42,7 +40,7 @@ _FIGURES = (  # key of `runs.summary`, its words, how it is written
 )
 
 
-def main() -> None:
+def main(address_moved: bool) -> None:
     st.title("Compare")
     there: dict[str, RunDir] = {}
     specs: dict[str, RunSpec] = {}
@@ -53,7 +51,7 @@ def main() -> None:
         st.info("There is nothing to compare yet: train one design, then another.", icon=":material/compare_arrows:")
         controls.link("train", "Train a first one", icon=":material/play_circle:")
         return
-    begin(there, specs)
+    begin(there, specs, address_moved)
     if present.is_on():  # the curves are what the last row came for
         with st.expander("Runs and models", expanded=not st.session_state[_KEY]):
             stories.show(there, _KEY, _into_address)
@@ -77,7 +75,8 @@ def main() -> None:
     }
     show_differences([specs[key] for key in chosen], list(names.values()))
     show_figures(summaries)
-    show_effects({names[key]: specs[key] for key in chosen}, summaries)
+    over_seeds = {names[key]: stored[key].effect for key in chosen if _shipped(there[key]) and key in stored}
+    effects.show({names[key]: specs[key] for key in chosen}, summaries, over_seeds)
     download({names[key]: histories[key] for key in chosen}, summaries)
     again.offer(again.missing([there[key] for key in chosen if _weightless(there[key])]))
 
@@ -89,18 +88,18 @@ def called(chosen: Sequence[str], there: Mapping[str, RunDir], specs: Mapping[st
     return {key: f"{own[key]}, yours" if own.get(key) in shipped else own.get(key, key) for key in chosen}
 
 
-def begin(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> None:
+def begin(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec], address_moved: bool) -> None:
     """The ids picked at first: those of the address, `?runs=a,b`; without any, the newest runs or models."""
-    asked = st.query_params.get("runs")
+    asked, chosen = st.query_params.get("runs"), None if address_moved else st.session_state.get(_KEY)
     if asked is None:
-        default = [] if _KEY in st.session_state else _first_choice(there, specs)
+        default = [] if chosen is not None else _first_choice(there, specs)
     else:
         wanted = [key for key in asked.split(",") if key]
         default = [key for key in wanted if key in there][:AT_MOST]
         if gone := [key for key in wanted if key not in there]:
             st.caption(f"No longer here: {', '.join(gone)}.")
     # On later runs a person's choice stands, less what was deleted meanwhile on another page.
-    st.session_state[_KEY] = [key for key in st.session_state.get(_KEY, default) if key in there]
+    st.session_state[_KEY] = [key for key in (default if chosen is None else chosen) if key in there]
 
 
 def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
@@ -137,7 +136,7 @@ def suggest_parent(chosen: Sequence[str], specs: Mapping[str, RunSpec]) -> None:
     beside = {_kind(specs[key]) for key in chosen}
     for key in chosen:
         name, pictures, backbone = _kind(specs[key])
-        parent = catalogue_parent(specs[key])
+        parent = effects.parent_of(specs[key])
         if parent is None or (parent, pictures, backbone) in beside:
             continue
         found = next((k for k, spec in specs.items() if _kind(spec) == (parent, pictures, backbone)), None)
@@ -226,50 +225,6 @@ def _head(summary: Mapping[str, Any], key: str) -> str:
     return ", head alone" if summary["head_only"] and key in ("parameters", "operations") else ""
 
 
-def show_effects(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]]) -> None:
-    """A sentence for each two that differ in one setting, or are parent and child in the catalogue."""
-    sentences = []
-    for a, b in combinations(specs, 2):
-        if catalogue_parent(specs[a]) == specs[b].name:
-            a, b = b, a
-        if change := runs.one_step(specs[a], specs[b]):
-            sentences.append(effect(change, (a, specs[a], summaries[a]), (b, specs[b], summaries[b])))
-    if sentences:
-        st.subheader("What each step did")
-        st.markdown("\n".join(f"- {sentence}" for sentence in sentences if sentence))
-
-
-def catalogue_parent(spec: RunSpec) -> str | None:
-    entry = runs.entry(spec)
-    return entry.parent if entry else None
-
-
-def effect(
-    change: str, before: tuple[str, RunSpec, Mapping[str, Any]], after: tuple[str, RunSpec, Mapping[str, Any]]
-) -> str:
-    """What `change` did to accuracy and loss, with what may be chance; empty where nothing is measured."""
-    (a, _, old), (b, spec, new) = before, after
-    parts = []
-    if spec.data.name not in data.NAMES:
-        return ""
-    info = data.info(spec.data.name)
-    for part, pictures in (("validation", info.validation), ("test", info.test)):
-        p, q = old[f"{part}_accuracy"], new[f"{part}_accuracy"]
-        if p is None or q is None:
-            continue
-        chance = 2 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
-        loss = text.signed(new[f"{part}_loss"] - old[f"{part}_loss"], 3)
-        parts.append(
-            f"{part} accuracy {text.signed(100 * (q - p))} points (±{100 * chance:.1f} at most with other pictures), loss {loss}"
-        )
-    if not parts:
-        return ""
-    theirs = ""
-    if catalogue_parent(spec) == before[1].name and None not in (old["report_accuracy"], new["report_accuracy"]):
-        theirs = f" The report's test accuracy: {text.signed(100 * (new['report_accuracy'] - old['report_accuracy']))} points."
-    return f"**{change}** ({b} against {a}): {'; '.join(parts)}.{theirs}"
-
-
 def download(histories: Mapping[str, Sequence[runs.Row]], summaries: Mapping[str, Mapping[str, Any]]) -> None:
     if present.is_on():
         return
@@ -293,5 +248,5 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-with controls.kept(_KEY, "runs"):
-    main()
+with controls.kept(_KEY, "runs") as moved:
+    main(moved)

@@ -38,7 +38,7 @@ CSS = """
 """
 
 
-def main() -> None:
+def main(address_moved: bool) -> None:
     st.title("Confusions")
     st.html(f"<style>{CSS}</style>")
     found = {run.id: (run, counted) for run in [*rundir.models(), *rundir.runs()]
@@ -48,9 +48,9 @@ def main() -> None:
                 icon=":material/grid_on:")  # fmt: skip
         controls.link("train", "Train a network", icon=":material/play_circle:")
         return
-    run, counted = found[choose(found)]
+    run, counted = found[choose(found, address_moved)]
     noun = "species" if counted.data == "birds" else "class"
-    chosen = choose_class(run.id, counted, noun)
+    chosen = choose_class(run.id, counted, noun, address_moved)
     pairs = counted.pairs(chosen)
     st.markdown(summary(counted, len(pairs)) if chosen is None else of_class(counted, chosen))
     if pairs:
@@ -85,7 +85,7 @@ def show_all(counted: Confusions, noun: str) -> None:
         st.dataframe(by_class(counted, noun), hide_index=True, width="stretch", column_config={"right": share})
 
 
-def choose(found: Mapping[str, tuple[RunDir, Confusions]]) -> str:
+def choose(found: Mapping[str, tuple[RunDir, Confusions]], address_moved: bool) -> str:
     """The model, from the address at first."""
     titles = {key: _title(run, counted) for key, (run, counted) in found.items()}
     best = sorted(found, key=lambda key: (found[key][1].data != "birds", -_share(found[key][1])))
@@ -93,18 +93,19 @@ def choose(found: Mapping[str, tuple[RunDir, Confusions]]) -> str:
     if asked is not None and asked not in found:
         st.warning(f"No confusions of {asked[:80]!r} are here: they are counted when it is measured on its test "
                    "pictures.", icon=":material/link_off:")  # fmt: skip
-    first = best.index(asked) if asked is not None and asked in found else 0
-    key: str = st.selectbox("Model", best, index=first, format_func=titles.__getitem__, key=_KEY)
+    if address_moved or st.session_state.get(_KEY) not in found:
+        st.session_state[_KEY] = asked if asked in found else best[0]
+    key: str = st.selectbox("Model", best, format_func=titles.__getitem__, key=_KEY)
     if asked != key:
         st.query_params["model"] = key
     return key
 
 
-def choose_class(model: str, counted: Confusions, noun: str) -> int | None:
+def choose_class(model: str, counted: Confusions, noun: str, address_moved: bool) -> int | None:
     """The class to be shown alone, if any, from the address at first; another model shows the same one."""
     names, asked, key = counted.classes, st.query_params.get("class"), f"class-{model}"
-    if key not in st.session_state and asked in names:
-        st.session_state[key] = names.index(asked)  # an `index` could not be cleared
+    if address_moved or (key not in st.session_state and asked in names):
+        st.session_state[key] = names.index(asked) if asked in names else None  # an `index` could not be cleared
     chosen = st.selectbox(
         f"One {noun} alone", range(len(names)), index=None, format_func=names.__getitem__,
         placeholder=f"All {len(names)}: type to search", key=key,
@@ -207,5 +208,5 @@ def _examples(name: str, classes: int) -> dict[int, list[str]]:
     return found
 
 
-with controls.kept(_KEY, "model", "class"):
-    main()
+with controls.kept(_KEY, "model", "class") as moved:
+    main(moved)

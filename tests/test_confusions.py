@@ -9,6 +9,7 @@ import pyarrow
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.shared import controls
 from tests.models import CLASSES, make_model
 from training import confusions, data, rundir
 from training.confusions import Confusions, Pair
@@ -118,6 +119,24 @@ def test_model_and_class_are_in_the_address_and_come_back(places):
     at.selectbox(key="class-other").set_value(None).run()
     assert "class" not in at.query_params
     assert page(**{"class": "dragon"}).selectbox(key="class-good").value is None
+
+
+def test_the_browsers_back_is_followed(places, monkeypatch):
+    monkeypatch.setattr(controls, "SETTLED_SECONDS", 0)
+    labels = np.arange(100) % 25
+    for name in ("good", "other"):
+        run = make_model(rundir.models_dir() / name, "basenet", 1)
+        confusions.write(run, Confusions.of("drawn", CLASSES, np.eye(25)[labels], labels))
+    at = page(model="good")
+    at.selectbox(key="confusions-model").set_value("other").run()
+    at.selectbox(key="class-other").set_value(7).run()
+    at.query_params["class"] = CLASSES[4]
+    assert at.run().selectbox(key="class-other").value == 4
+    del at.query_params["class"]
+    assert at.run().selectbox(key="class-other").value is None
+    at.query_params["model"] = "good"
+    assert at.run().selectbox(key="confusions-model").value == "good" and not at.exception
+    assert list(np.atleast_1d(at.query_params["model"])) == ["good"]
 
 
 def test_the_whole_matrix_and_every_class_stand_below_the_pairs(places):

@@ -1,6 +1,7 @@
 """The Keras code of a design runs, and is the design: layers, parameters and fit settings."""
 
 import ast
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "basenet-bn": {"fit.schedule": "cosine", "fit.early_stopping": None, "fit.epochs": 3, "fit.batch_size": 32},
     "basenet-norm": {"fit.schedule": "constant", "fit.warmup_epochs": 2, "fit.nesterov": True},
     "basenet-bn-dropout": {"fit.schedule": "cosine", "fit.warmup_epochs": 1, "fit.early_stopping.patience": 5},
-    "basenet-3x3": {"fit.dropout_ramp": 0.5},
+    "basenet-3x3": {"fit.dropout_ramp": 0.5, "fit.label_smoothing": 0.1},
+    "basenet-avgpool": {"fit.schedule": "cosine", "fit.warmup_epochs": 3, "fit.early_stopping": None, "fit.epochs": 2},
 }
 
 
@@ -83,7 +85,7 @@ def test_the_fit_settings_are_the_designs(name: str, monkeypatch: pytest.MonkeyP
     run(spec)["train"](images, labels, images[:32], labels[:32])
     [(model, args, kwargs)] = calls
     assert kwargs["epochs"] == fit.max_epochs and kwargs["batch_size"] == fit.batch_size
-    assert args[0] is images and args[1] is labels
+    assert args[0] is images and (args[1] is labels or (fit.label_smoothing and (args[1].argmax(1) == labels).all()))
     assert isinstance(model.optimizer, keras.optimizers.SGD)
     assert model.optimizer.momentum == fit.momentum and model.optimizer.nesterov == fit.nesterov
     rate, steps = model.optimizer._learning_rate, -(-len(images) // fit.batch_size)
@@ -92,7 +94,8 @@ def test_the_fit_settings_are_the_designs(name: str, monkeypatch: pytest.MonkeyP
         assert float(given) == pytest.approx(learning_rate(fit, step, steps), rel=2e-3, abs=1e-7)
     stopping = [c for c in kwargs.get("callbacks", []) if isinstance(c, keras.callbacks.EarlyStopping)]
     assert [c.patience for c in stopping] == ([fit.early_stopping.patience] if fit.early_stopping else [])
-    assert all(c.monitor == "val_loss" and c.restore_best_weights for c in stopping)
+    watched = "val_plain_loss" if fit.label_smoothing else "val_loss"  # of the true labels, as the engine's
+    assert all(c.monitor == watched and c.restore_best_weights for c in stopping)
     assert ("StopAfter" in run(spec)) == (fit.minutes is not None)
     growing = [c for c in kwargs.get("callbacks", []) if type(c).__name__ == "GrowDropout"]
     assert [c.steps for c in growing] == ([fit.dropout_ramp * fit.max_epochs * steps] if fit.dropout_ramp else [])
@@ -117,6 +120,27 @@ def test_the_pictures_reach_the_network_as_the_design_says(monkeypatch: pytest.M
         assert [layer.name.rsplit("_", 1)[0] for layer in seen[0].layers if "random" in layer.name] == (
             [] if name == "basenet" else ["random_zoom", "random_translation", "random_flip"]
         )
+
+
+def test_the_average_is_the_engines() -> None:
+    import keras
+
+    code = run(catalogue.variant("final-recipe").spec)
+    average = code["AverageWeights"](0.8)
+    weights = keras.Variable([1.0, 2.0])
+    average.set_model(SimpleNamespace(weights=[weights, keras.Variable([7], dtype="int32")]))
+    average.on_train_begin()
+    expected = weights.numpy()
+    for step in range(50):
+        weights.assign(np.random.default_rng(step).normal(size=2))
+        average.on_train_batch_end(step)
+        share = 1 - min(0.8, (step + 1) / (step + 11))  # as in `Engine._average`
+        expected = expected + share * (weights.numpy() - expected)
+    last = weights.numpy()
+    average.on_test_begin()
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
+    average.on_epoch_begin(1)
+    np.testing.assert_array_equal(weights, last)
 
 
 def test_it_trains() -> None:

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import answers, jobs
+from pages.shared import answers, controls, jobs
 from tests import small
 from tests.models import make_model
 from training import catalogue, launcher, predict, rundir
@@ -148,6 +148,16 @@ def test_the_models_are_chosen_still_after_another_page(models):
         at.run()
     assert at.multiselect(key="models").value == ["basenet-bn-1"]
     assert list(np.atleast_1d(at.query_params["run"])) == ["basenet-bn-1"]
+
+
+def test_the_browsers_back_is_followed(models, monkeypatch):
+    monkeypatch.setattr(controls, "SETTLED_SECONDS", 0)
+    at = show(run="basenet-bn-1")
+    at.multiselect(key="models").set_value(["shipped"]).run()
+    assert "run" not in at.query_params
+    at.query_params.clear()
+    at.query_params["run"] = "basenet-bn-1"
+    assert at.run().multiselect(key="models").value == ["basenet-bn-1"] and not at.exception
 
 
 def test_samples_that_no_chosen_model_knows_are_said_before_the_click_and_one_that_does_is_offered(models):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import controls, jobs, plan, runs, stories
+from pages.shared import controls, jobs, plan, runs, stories, text
 from tests import small
-from training import catalogue, cost, launcher, rundir
+from training import catalogue, cost, launcher, results, rundir
 from training.rundir import RunDir
 from training.spec import RunSpec
 
@@ -449,6 +449,14 @@ def test_the_step_before_is_one_click_away(places: Path) -> None:
     assert "+ normalization" in said(at) and "The report's test accuracy: −0.6 points" in said(at)
 
 
+def test_of_stored_seeds_all_count_and_the_report_is_credited_only_with_what_it_measured() -> None:
+    at = show("compare", runs="basenet-bn-dropout,basenet-3x3,basenet,basenet-batch-128")
+    effect = results.row("basenet-3x3").effect
+    assert effect and effect.low and f"all stored seeds {text.signed(100 * effect.difference)} points" in said(at)
+    half = next(line for line in said(at).splitlines() if "basenet-batch-128 against basenet" in line)
+    assert "all stored seeds" in half and "The report's test accuracy" not in half
+
+
 def without_weights(places: Path, name: str, spec: RunSpec) -> None:
     """A model of which card and curves ship, as models/NAME/seed-0."""
     made = finished(spec, test={"loss": 1.5, "accuracy": 0.45, "pictures": 2500})
@@ -521,6 +529,18 @@ def test_what_was_chosen_is_there_again_after_another_page(places: Path) -> None
     at.segmented_control(key="train-way").set_value("epochs")
     ran(at)
     assert away_and_back(at, "train").number_input(key="train-epochs").value == 27
+
+
+def test_the_browsers_back_is_followed(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = (finished(DRAWN.replace({"fit.seed": seed})) for seed in range(2))
+    at = show("compare", runs=a.id)
+    at.multiselect[0].set_value([a.id, b.id])
+    assert asked(ran(at))["runs"] == f"{a.id},{b.id}"
+    at.query_params["runs"] = a.id
+    assert ran(at).multiselect[0].value == [a.id, b.id], "a quick click, whose address is older than the choice"
+    monkeypatch.setattr(controls, "SETTLED_SECONDS", 0)
+    at.query_params["runs"] = b.id
+    assert ran(at).multiselect[0].value == [b.id] and asked(at)["runs"] == b.id
 
 
 def test_a_link_counts_before_what_was_chosen(places: Path) -> None:

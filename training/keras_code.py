@@ -3,8 +3,8 @@
 The code needs nothing of Plumage.  Its network has the same layers under the same names, and
 it is fitted with the same settings; `tests/test_keras_code.py` runs it and compares.  Random
 draws differ, as do the last digits of augmentation: Keras's layers resample a picture for
-each change, Plumage once for all of them.  Pictures are mixed before they are moved, not after,
-and a moving average leaves out batch norm's statistics: Keras's ways.
+each change, Plumage once for all of them.  Pictures are mixed before they are moved, not after:
+Keras's ways.
 """
 
 from __future__ import annotations
@@ -153,15 +153,19 @@ def _train(spec: RunSpec, pictures: bool) -> str:
     else:
         loss = '"sparse_categorical_crossentropy"'
     lines.append(f"    loss = {loss}")
-    lines.append('    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])')
+    metrics, watched = ['"accuracy"'], '"val_loss"'
+    if fit.label_smoothing and fit.early_stopping:  # Keras smooths the labels of the validation pictures, too
+        metrics.append('keras.metrics.CategoricalCrossentropy(name="plain_loss")')
+        watched = '"val_plain_loss", mode="min"'
+    lines.append(f"    model.compile(optimizer=optimizer, loss=loss, metrics=[{', '.join(metrics)}])")
     callbacks = []
     if grows_dropout(spec):
         callbacks.append(f"GrowDropout({fit.dropout_ramp * fit.max_epochs:g} * steps)")
     if fit.average:
-        callbacks.append("keras.callbacks.SwapEMAWeights(swap_on_epoch=True)")
+        callbacks.append(f"AverageWeights({fit.average:g})")
     if fit.early_stopping:
         patience = fit.early_stopping.patience
-        callbacks.append(f'keras.callbacks.EarlyStopping("val_loss", patience={patience}, restore_best_weights=True)')
+        callbacks.append(f"keras.callbacks.EarlyStopping({watched}, patience={patience}, restore_best_weights=True)")
     if fit.minutes:
         callbacks.append(f"StopAfter({fit.minutes:g})")
     lines.append("    history = model.fit(")
@@ -197,7 +201,8 @@ def _optimizer(fit: Fit) -> list[str]:
         lines.append(f"    rate = {schedules}.InverseTimeDecay({rate}, decay_steps=1, decay_rate={fit.decay:g})")
     elif fit.schedule == "cosine":
         less = f" - {warmup}" if fit.warmup_epochs else ""
-        lines.append(f"    rate = {schedules}.CosineDecay({rate}, decay_steps={fit.max_epochs} * steps{less})")
+        decay_steps = f"{fit.max_epochs} * steps{less}" if fit.max_epochs > fit.warmup_epochs else "1"
+        lines.append(f"    rate = {schedules}.CosineDecay({rate}, decay_steps={decay_steps})")
     elif fit.warmup_epochs:
         lines.append(f"    rate = {schedules}.InverseTimeDecay({rate}, decay_steps=1, decay_rate=0.0)  # constant")
     else:
@@ -208,8 +213,6 @@ def _optimizer(fit: Fit) -> list[str]:
     arguments = ["rate", f"momentum={fit.momentum:g}"]
     if fit.nesterov:
         arguments.append("nesterov=True")
-    if fit.average:
-        arguments += ["use_ema=True", f"ema_momentum={fit.average:g}"]
     if fit.weight_decay:
         arguments.append(f"weight_decay={fit.weight_decay:g}")
     if len(arguments) <= 4:

@@ -80,6 +80,35 @@ class GrowDropout(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         dropout_share.assign(min(1.0, self.done / self.steps))
         self.done += 1''')
+    if fit.average:
+        parts.append('''
+class AverageWeights(keras.callbacks.Callback):
+    """A moving average of the weights is validated and kept; at first it moves fast, to forget where they began."""
+
+    def __init__(self, decay):
+        super().__init__()
+        self.decay, self.done, self.trained = decay, 0, []
+
+    def floats(self):
+        return [weights for weights in self.model.weights if "float" in str(weights.dtype)]
+
+    def on_train_begin(self, logs=None):
+        self.average = [weights.numpy() for weights in self.floats()]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        share = 1 - min(self.decay, self.done / (self.done + 10))
+        for average, weights in zip(self.average, self.floats()):
+            average += share * (weights.numpy() - average)
+
+    def on_test_begin(self, logs=None):
+        self.trained = [weights.numpy() for weights in self.floats()]
+        for weights, average in zip(self.floats(), self.average):
+            weights.assign(average)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        for weights, trained in zip(self.floats(), self.trained):
+            weights.assign(trained)''')
     if fit.minutes:
         parts.append('''
 class StopAfter(keras.callbacks.Callback):

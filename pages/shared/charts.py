@@ -6,7 +6,7 @@ print and by the colour-blind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, log2
 from typing import Any
 
@@ -27,19 +27,6 @@ def show(spec: dict[str, Any], key: str | None = None, alt: str | None = None) -
         spec["height"] = round(1.4 * spec.get("height", 300))
         spec["config"] = {**spec.get("config", {}), "axis": big, "legend": big, "title": {"fontSize": 24}}
     st.vega_lite_chart(spec=spec, width="stretch", key=key, alt=alt)
-
-
-def curves(history: Iterable[Row], height: int = 300, keys: tuple[str, str] = ("curve-loss", "curve-accuracy")) -> None:
-    """A run's curves, side by side: loss left, accuracy right, training against validation.
-
-    `history` holds the lines of history.jsonl: epochs carry both, in-epoch steps training only.
-    """
-    rows = list(history)
-    left, right = st.columns(2)
-    with left:
-        show(curve(rows, "loss", height), key=keys[0], alt="Loss by epoch, training and validation")
-    with right:
-        show(curve(rows, "accuracy", height), key=keys[1], alt="Accuracy by epoch, training and validation")
 
 
 def curve(history: Sequence[Row], measure: str, height: int = 300) -> dict[str, Any]:
@@ -141,47 +128,6 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
             "tooltip": tooltip,
             **extra,
         },
-    }
-
-
-def bars(rows: Sequence[Row], label: str, value: str, color: str | None = None, height: int | None = None,
-         percent: bool = True) -> dict[str, Any]:  # fmt: skip
-    """Horizontal bars with the figure at their end; `rows` keep their order.  `color` is a colour, else blue."""
-    number = {"field": value, "type": "quantitative"}
-    form = ".1%" if percent else ".3s"
-    domain = {"domain": [0, 1]} if percent else {"zero": True}
-    return {
-        "height": height or 30 * max(1, len(rows)),
-        "data": {"values": [dict(row) for row in rows]},
-        "encoding": {
-            "y": {
-                "field": label,
-                "type": "nominal",
-                "sort": None,
-                "axis": {"title": None, "labelLimit": 220, "ticks": False, "domain": False},
-            },
-            "x": {**number, "scale": domain, "axis": None},
-        },
-        "layer": [
-            {
-                "mark": {
-                    "type": "bar",
-                    "cornerRadiusEnd": 3,
-                    "height": {"band": 0.7},
-                    "color": color or style.VALIDATION,
-                }
-            },
-            {
-                "mark": {
-                    "type": "text",
-                    "align": "left",
-                    "dx": 5,
-                    "fontSize": 22 if present.is_on() else 13,
-                    "color": style.MUTED,
-                },
-                "encoding": {"text": {**number, "format": form}},
-            },
-        ],
     }
 
 

@@ -6,6 +6,7 @@ parameters on a page switch, so the session remembers the last design as well.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
@@ -17,6 +18,7 @@ from training import address, catalogue, toggles
 from training.spec import RunSpec
 
 _KEY = "design"
+SETTLED_SECONDS = 1.5  # after which the browser has the address that a page wrote
 
 
 def design() -> RunSpec:
@@ -47,20 +49,35 @@ def remember(spec: RunSpec) -> None:
 
 
 @contextmanager
-def kept(widget: str, *parameters: str) -> Iterator[None]:
+def kept(widget: str, *parameters: str) -> Iterator[bool]:
     """A page's choices, which are these `parameters` of the address, come back when the page does.
 
     Streamlit drops them on a page switch, and forgets `widget`, the key of one of the page's: that tells a page
     that has just been come to.  An address that has any of them, a link, is left as it is.
+
+    Yields whether they were changed from outside since the page's last run, as by the browser's Back, while `widget`
+    was not moved: then the page sets it to what they say.  An address that is older than what was just chosen
+    comes with a click that is quick, not with Back.
     """
     memory = f"kept.{widget}"
-    if widget not in st.session_state and not any(name in st.query_params for name in parameters):
-        for name, values in st.session_state.get(memory, {}).items():
+    last, held, written = st.session_state.get(memory, ({}, None, 0.0))
+    outside = False
+    if widget in st.session_state:
+        settled = time.monotonic() - written > SETTLED_SECONDS
+        outside = settled and _asked(parameters) != last and st.session_state[widget] == held
+    elif not _asked(parameters):
+        for name, values in last.items():
             st.query_params[name] = values
     try:
-        yield
+        yield outside
     finally:
-        st.session_state[memory] = {n: st.query_params.get_all(n) for n in parameters if n in st.query_params}
+        now = _asked(parameters)
+        written = written if now == last else time.monotonic()
+        st.session_state[memory] = (now, st.session_state.get(widget), written)
+
+
+def _asked(parameters: tuple[str, ...]) -> dict[str, list[str]]:
+    return {name: st.query_params.get_all(name) for name in parameters if name in st.query_params}
 
 
 def link(page: str, label: str, query: Mapping[str, str] | None = None, icon: str | None = None,

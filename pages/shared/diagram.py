@@ -25,7 +25,7 @@ CSS = """
 .network {container-type: inline-size; line-height: 1.2; padding-bottom: .8rem;}
 .network svg {display: block; width: 100%; height: auto; overflow: visible; font-family: inherit;}
 .network text {fill: currentColor;}
-.network .quiet {opacity: .62;}
+.network .quiet {opacity: .7;}
 .network .list {display: none;}
 @container (max-width: 600px) {.network .row {display: none;} .network .list {display: block;}}
 .network-key {display: flex; flex-wrap: wrap; gap: .2rem 1rem; font-size: .82rem; margin-top: .3rem;}

@@ -129,8 +129,8 @@ def _tip(row: Row) -> str:
 
 
 def _text(x: float, y: float, words: str, size: float, weight: str, anchor: str = "middle", fill: str = "") -> str:
-    """`fill`: the colour of the mark that a figure belongs to."""
-    colour = f' style="fill:{fill}"' if fill else ""
+    """`fill`: the colour of the mark that a figure belongs to, nearer to the text's own, so that small type can be read."""
+    colour = f' style="fill:color-mix(in srgb, {fill} 70%, currentColor)"' if fill else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}"{colour}>'
         f"{escape(words)}</text>"

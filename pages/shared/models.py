@@ -19,7 +19,7 @@ from training.rundir import RunError
 MOST = 4  # models side by side
 
 
-def pick(choices: list[Choice]) -> list[Choice]:
+def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
     """The models that shall answer, from the address at first."""
     by_id = {choice.id: choice for choice in choices}
     asked = st.query_params.get_all("model") + st.query_params.get_all("run")
@@ -27,8 +27,10 @@ def pick(choices: list[Choice]) -> list[Choice]:
         if name not in by_id:
             st.warning(_why_not(name), icon=":material/link_off:")
     start = [name for name in dict.fromkeys(asked) if name in by_id] or _best(choices)
+    held = None if address_moved else st.session_state.get("models")
+    st.session_state["models"] = [name for name in (start[:MOST] if held is None else held) if name in by_id]
     chosen = st.multiselect(
-        "Models, side by side", list(by_id), default=start[:MOST], max_selections=MOST, key="models",
+        "Models, side by side", list(by_id), max_selections=MOST, key="models",
         format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
     )  # fmt: skip
     if waiting := sum(run.status()["state"] not in ("finished", "failed") for run in rundir.runs()):

@@ -101,7 +101,7 @@ def unlike(choice: Choice, flag: str | None) -> str:
 
 
 def _heat(panel: Panel, item: Item, crop: Crop, method: str) -> str:
-    # A deep backbone ends in a mean: Grad-CAM is exact, and quick.
+    # Covering parts asks a network 50 times over, which takes a backbone seconds a picture: the page says so.
     way = "grad-cam" if panel.choice.spec.data.backbone else method
     try:
         heat = answers.explain(panel.choice, panel.pixels, panel.answer.top(1)[0], way)

@@ -32,7 +32,7 @@ CSS = f"""
 .tops li i {{position: absolute; inset: 0 auto 0 0; background: color-mix(in srgb, {style.VALIDATION} 42%, transparent);}}
 .tops li span {{position: relative;}}
 .tops li:first-child {{font-weight: 650;}}
-.tops.doubtful {{opacity: .55;}}
+.tops.doubtful {{opacity: .72;}}
 .tops .value {{font-variant-numeric: tabular-nums; white-space: nowrap;}}
 .unlike {{border-left: .25rem solid {style.TRAINING}; padding: .1rem .6rem; margin: .5rem 0 .2rem; font-size: .9rem; line-height: 1.3;}}
 [class*="st-key-samples"] button {{height: auto; padding: .3rem .6rem .3rem .3rem; border-radius: .6rem;}}

@@ -1,0 +1,80 @@
+"""Compare's sentences: what each step between two runs or models did to accuracy and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from math import sqrt
+from typing import Any
+
+import streamlit as st
+
+from pages.shared import runs, text
+from training import data
+from training.results import Effect
+from training.spec import RunSpec
+
+Side = tuple[str, RunSpec, Mapping[str, Any]]  # a name, its spec, its `runs.summary`
+
+
+def show(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]],
+         over_seeds: Mapping[str, Effect | None]) -> None:  # fmt: skip
+    """A sentence for each two that differ in one setting, or are parent and child in the catalogue.
+
+    `over_seeds`: of models that ship, the effect on their parent's test accuracy over all stored seeds.
+    """
+    sentences = []
+    for a, b in combinations(specs, 2):
+        if parent_of(specs[a]) == specs[b].name:
+            a, b = b, a
+        if change := runs.one_step(specs[a], specs[b]):
+            shipped = a in over_seeds and parent_of(specs[b]) == specs[a].name
+            known = over_seeds.get(b) if shipped else None
+            sentences.append(sentence(change, (a, specs[a], summaries[a]), (b, specs[b], summaries[b]), known))
+    if any(sentences):
+        st.subheader("What each step did")
+        st.markdown("\n".join(f"- {told}" for told in sentences if told))
+
+
+def parent_of(spec: RunSpec) -> str | None:
+    """The catalogue's step before the entry that the spec started from."""
+    entry = runs.entry(spec)
+    return entry.parent if entry else None
+
+
+def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None) -> str:
+    """What `change` did to accuracy and loss, with what may be chance; empty where nothing is measured."""
+    (a, _, old), (b, spec, new) = before, after
+    parts = []
+    if spec.data.name not in data.NAMES:
+        return ""
+    info = data.info(spec.data.name)
+    for part, pictures in (("validation", info.validation), ("test", info.test)):
+        p, q = old[f"{part}_accuracy"], new[f"{part}_accuracy"]
+        if p is None or q is None:
+            continue
+        if part == "test" and over_seeds and over_seeds.low is not None and over_seeds.high is not None:
+            parts.append(
+                f"test accuracy over all stored seeds {text.signed(100 * over_seeds.difference)} points (95 % interval "
+                f"{text.signed(100 * over_seeds.low)} to {text.signed(100 * over_seeds.high)})"
+            )
+            continue
+        chance = 2 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
+        loss = text.signed(new[f"{part}_loss"] - old[f"{part}_loss"], 3)
+        parts.append(
+            f"{part} accuracy {text.signed(100 * (q - p))} points (±{100 * chance:.1f} at most with other pictures), loss {loss}"
+        )
+    return f"**{change}** ({b} against {a}): {'; '.join(parts)}.{_reported(before, after)}" if parts else ""
+
+
+def _reported(before: Side, after: Side) -> str:
+    """What the report measured of this step; of another reading of a run it measured nothing."""
+    (_, first, old), (_, second, new) = before, after
+    entry = runs.entry(second)
+    if entry is None or entry.aside or entry.parent != first.name:
+        return ""
+    if None in (old["report_accuracy"], new["report_accuracy"]):
+        return ""
+    return (
+        f" The report's test accuracy: {text.signed(100 * (new['report_accuracy'] - old['report_accuracy']))} points."
+    )
