@@ -316,6 +316,19 @@ def test_birds_come_from_two_archives_and_only_pictures_are_unpacked(server, tmp
     assert not list(tmp_path.rglob("*evil*"))
     assert data.load("birds").class_names == ("Jay-a", "Jay-b")
     assert data.load("birds").images.shape == (9, 224, 224, 3)
+    asked = len(server.asked)
+    data.fetch("birds", quiet)
+    assert len(server.asked) == asked, "what is whole is not downloaded again"
+
+    gone = folder / "images" / names[2]
+    gone.write_bytes(out.getvalue()[:100])
+    with pytest.raises(data.DataError, match=r"Jay_2.jpg cannot be used: .*; remove it and get it again with: .* fetch birds"):
+        data.load("birds")
+    gone.unlink()
+    with pytest.raises(data.DataError, match=r"Jay_2.jpg not found in .*; get it with: .* fetch birds"):
+        data.load("birds")
+    data.fetch("birds", quiet)
+    assert gone.read_bytes() == out.getvalue() and data.load("birds").images.shape == (9, 224, 224, 3)
 
     del pictures[f"images/{names[3]}"]
     server.files["images.tgz"] = packed(pictures)

@@ -274,8 +274,11 @@ def test_missing_and_broken_birds_are_named(small_birds):
     with pytest.raises(data.DataError, match=r"Crested_Auklet_0004.jpg cannot be used: it is not a whole JPEG"):
         data.load("birds")
     picture.unlink()
-    with pytest.raises(data.DataError, match=r"the picture 001.Crested_Auklet/Crested_Auklet_0004.jpg not found"):
+    gone = rf"the picture 001.Crested_Auklet/Crested_Auklet_0004.jpg not found in .*; put it back, or move {small_birds} away and"
+    with pytest.raises(data.DataError, match=gone):
         data.load("birds")
+    with pytest.raises(data.DataError, match=gone):  # a folder of the user's own goes before a downloaded one
+        data.fetch("birds")
 
 
 @pytest.mark.parametrize(
