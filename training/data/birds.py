@@ -85,8 +85,8 @@ class Birds:
 
     def samples(self, count: int) -> list[tuple[Images, int]]:
         files, _, labels = self._pictures("train")
-        chosen = split.in_turn(labels)[:count]
-        return [(jpeg.decode(self._read(files[i]), SIZE, SIZE), int(labels[i])) for i in chosen]
+        chosen = [(files[i], int(labels[i])) for i in split.in_turn(labels)[:count]]
+        return [(jpeg.picture(self._read(file), file, self.name, SIZE), label) for file, label in chosen]
 
     def fetch(self, progress: Progress) -> None:
         """Download both official archives; the folder of pictures appears when it is whole.
