@@ -350,7 +350,9 @@ def test_birds_come_from_two_archives_and_only_pictures_are_unpacked(server, tmp
 
     gone = folder / "images" / names[2]
     gone.write_bytes(out.getvalue()[:100])
-    with pytest.raises(data.DataError, match=r"Jay_2.jpg cannot be used: .*; remove it and get it again with: .* fetch birds"):
+    with pytest.raises(
+        data.DataError, match=r"Jay_2.jpg cannot be used: .*; remove it and get it again with: .* fetch birds"
+    ):
         data.load("birds")
     gone.unlink()
     with pytest.raises(data.DataError, match=r"Jay_2.jpg not found in .*; get it with: .* fetch birds"):

@@ -103,7 +103,7 @@ def test_the_first_test_figures_are_of_the_copy_that_the_card_names(run: RunDir,
 
     here = {"sha256": "1" * 64}
     monkeypatch.setattr(data, "load", lambda name, validation: replace(small.dataset(name=name), **here))
-    with pytest.raises(DataError, match="are not those of run .* test figures would be of other pictures"):
+    with pytest.raises(DataError, match=r"are not those of run .* test figures would be of other pictures"):
         evaluate(run)
     assert run.finished_card()["figures"]["test"] is None and confusions.read(run) is None
     here["sha256"] = run.finished_card()["data"]["sha256"]
