@@ -185,6 +185,24 @@ def test_calibrate_writes_the_card(tmp_path, monkeypatch):
     assert np.mean([bool(flag) for flag in flags]) == pytest.approx(stored["unlike"]["false_alarms"])
 
 
+def test_another_data_set_that_cannot_be_read_is_left_out_of_detection(tmp_path, monkeypatch, capsys):
+    from tests.models import make_model
+
+    def load(name, validation="stratified"):
+        if name == "birds":
+            raise data.DataError("A picture of birds cannot be used.")
+        names, labels = tuple(map(str, range(25))), np.arange(100, dtype=np.int32) % 25
+        return data.Dataset(name, name, "made", names, soft(100, 0), labels, soft(100, 1), labels, "")
+
+    monkeypatch.setattr(data, "load", load)
+    info = data.info
+    monkeypatch.setattr(data, "info", lambda name: type("Info", (), {**vars(info(name)), "available": True})())
+    run = make_model(tmp_path / "run")
+    calibration.calibrate(run)
+    assert set(run.card()["calibration"]["unlike"]["detection"]) == {"cifar10", "cifar100-25"}
+    assert "not measured on birds: A picture of birds cannot be used." in capsys.readouterr().err
+
+
 def test_a_run_without_a_card_is_a_sentence(tmp_path):
     with pytest.raises(RunError, match="let it finish first"):
         calibration.calibrate(RunDir(tmp_path))

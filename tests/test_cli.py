@@ -228,6 +228,30 @@ def test_a_network_from_training_to_prediction(
     assert "has no backbone" in capsys.readouterr().err
 
 
+def test_of_many_pictures_one_is_held_whole_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import weakref
+
+    from tests.models import make_model
+    from training import commands
+    from training import pictures as reading
+
+    files = [str(folder / f"{number}.png") for number in range(4)]
+    for number, file in enumerate(files):
+        Image.new("RGB", (400, 300), (60 * number, 0, 0)).save(file)
+    read, kept = reading.read, []
+
+    def counted(content: bytes, name: str) -> Any:
+        assert sum(picture() is not None for picture in kept) <= 1
+        picture = read(content, name)
+        kept.append(weakref.ref(picture))
+        return picture
+
+    monkeypatch.setattr(reading, "read", counted)
+    found = commands.predict(make_model(folder / "model"), files, 1)["pictures"]
+    assert [picture["file"] for picture in found] == files and len(kept) == 4
+    assert len({picture["top"][0]["probability"] for picture in found}) == 4, "each has its own answer"
+
+
 def test_a_failed_training_is_1_and_a_sentence(
     pictures: None, capsys: pytest.CaptureFixture[str], folder: Path
 ) -> None:

@@ -30,6 +30,7 @@ class Server:
     lengths: bool = True  # whether answers say how long they are
     cut_after: list[int] = field(default_factory=list)  # bytes after which each next answer breaks off
     errors: list[int] = field(default_factory=list)  # status codes of the next answers
+    pages: list[bytes] = field(default_factory=list)  # what the next answers send, whatever is asked
     asked: list[str] = field(default_factory=list)
 
 
@@ -45,7 +46,10 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
             if state.errors or content is None:
                 self.send_error(state.errors.pop(0) if state.errors else 404)
                 return
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and state.ranges else 0
+            ranges = state.ranges and not state.pages
+            if state.pages:
+                content = state.pages.pop(0)
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and ranges else 0
             if start >= len(content) and start:
                 self.send_error(416)
                 return
@@ -133,6 +137,30 @@ def test_a_server_without_ranges_starts_again(server, tmp_path):
     server.ranges = False
     server.cut_after = [1_000_000]
     assert download.fetch(archive(), tmp_path, quiet).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_a_page_in_place_of_the_rest_costs_nothing_of_what_came_before(server, tmp_path, lengths):
+    server.files["thing.tar.gz"] = CONTENT
+    server.lengths = lengths
+    server.pages = [b"<html>Too many downloads: try again tomorrow.</html>"]
+    (tmp_path / "thing.tar.gz.partial").write_bytes(CONTENT[:1_000_000])
+    with pytest.raises(data.DataError, match=r"gave another file than expected .* 1,000,000 bytes of before are kept"):
+        download.fetch(archive(), tmp_path, quiet)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thing.tar.gz.partial"]
+    assert download.fetch(archive(), tmp_path, quiet).read_bytes() == CONTENT
+    assert server.asked == ["bytes=1000000-"] * 2
+
+
+def test_a_whole_file_that_breaks_off_costs_nothing_of_what_came_before(server, tmp_path, monkeypatch):
+    server.files["thing.tar.gz"] = CONTENT
+    server.ranges, server.cut_after = False, [1000]
+    (tmp_path / "thing.tar.gz.partial").write_bytes(CONTENT[:1_000_000])
+    monkeypatch.setattr(download, "ATTEMPTS", 1)
+    with pytest.raises(data.DataError, match="1,000,000 bytes are kept"):
+        download.fetch(archive(), tmp_path, quiet)
+    assert download.fetch(archive(), tmp_path, quiet).read_bytes() == CONTENT
+    assert [entry.name for entry in tmp_path.iterdir()] == ["thing.tar.gz"]
 
 
 def test_a_server_that_tells_no_length_is_followed_to_the_end(server, tmp_path):
@@ -316,6 +344,21 @@ def test_birds_come_from_two_archives_and_only_pictures_are_unpacked(server, tmp
     assert not list(tmp_path.rglob("*evil*"))
     assert data.load("birds").class_names == ("Jay-a", "Jay-b")
     assert data.load("birds").images.shape == (9, 224, 224, 3)
+    asked = len(server.asked)
+    data.fetch("birds", quiet)
+    assert len(server.asked) == asked, "what is whole is not downloaded again"
+
+    gone = folder / "images" / names[2]
+    gone.write_bytes(out.getvalue()[:100])
+    with pytest.raises(
+        data.DataError, match=r"Jay_2.jpg cannot be used: .*; remove it and get it again with: .* fetch birds"
+    ):
+        data.load("birds")
+    gone.unlink()
+    with pytest.raises(data.DataError, match=r"Jay_2.jpg not found in .*; get it with: .* fetch birds"):
+        data.load("birds")
+    data.fetch("birds", quiet)
+    assert gone.read_bytes() == out.getvalue() and data.load("birds").images.shape == (9, 224, 224, 3)
 
     del pictures[f"images/{names[3]}"]
     server.files["images.tgz"] = packed(pictures)

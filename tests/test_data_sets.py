@@ -237,8 +237,9 @@ def test_a_zip_without_all_pictures_or_with_a_false_one_is_named(small_zip):
     with pytest.raises(data.DataError, match="it has 201 pictures in train/ where 200 are expected"):
         data.load("cifar10")
     data._SOURCES["cifar10"] = replace(data._SOURCES["cifar10"], counts={"train": 201, "test": 20})
-    with pytest.raises(data.DataError, match=r"train/cat/9999.jpg cannot be used: it is not a whole JPEG picture"):
-        data.load("cifar10")
+    for read in (data.load, lambda name: data.samples(name, 201)):
+        with pytest.raises(data.DataError, match=r"train/cat/9999.jpg cannot be used: it is not a whole JPEG picture"):
+            read("cifar10")
 
 
 # --- birds --------------------------------------------------------------------------------------------
@@ -273,9 +274,14 @@ def test_missing_and_broken_birds_are_named(small_birds):
     picture.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(data.DataError, match=r"Crested_Auklet_0004.jpg cannot be used: it is not a whole JPEG"):
         data.load("birds")
+    with pytest.raises(data.DataError, match="it is not a whole JPEG"):
+        data.samples("birds", 30)
     picture.unlink()
-    with pytest.raises(data.DataError, match=r"the picture 001.Crested_Auklet/Crested_Auklet_0004.jpg not found"):
+    gone = rf"the picture 001.Crested_Auklet/Crested_Auklet_0004.jpg not found in .*; put it back, or move {small_birds} away and"
+    with pytest.raises(data.DataError, match=gone):
         data.load("birds")
+    with pytest.raises(data.DataError, match=gone):  # a folder of the user's own goes before a downloaded one
+        data.fetch("birds")
 
 
 @pytest.mark.parametrize(

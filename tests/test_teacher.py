@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,13 @@ def test_one_of_other_pictures_or_none_is_a_sentence(model: RunDir) -> None:
         teacher.of(small.spec(fit__teacher=model.id))
     with pytest.raises(SpecError, match=r"fit\.teacher"):
         small.spec(fit__teacher="../x")
+
+
+def test_one_that_was_fitted_to_another_copy_of_the_pictures_is_refused(model: RunDir) -> None:
+    spec, others = small.spec(fit__teacher=model.id), replace(small.dataset(), sha256="1" * 64)
+    with pytest.raises(
+        RunError, match=r"fit\.teacher = teacher is not possible: .* may have learned from some of these"
+    ):
+        Engine(spec, others)
+    model.change_card(lambda card: card["data"].pop("sha256"))
+    Engine(spec, others)  # a card of before does not say

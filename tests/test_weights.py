@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import small
-from training import data, fit, rundir, weights
+from training import confusions, data, fit, rundir, weights
 from training.evaluate import evaluate
 from training.rundir import RunDir, RunError
 from training.ship import ship
@@ -94,6 +94,35 @@ def test_the_test_figures_are_taken_once_and_reproduced_exactly(run: RunDir) -> 
     assert first["test"]["pictures"] == 60 and first["test"]["accuracy"] * 60 == pytest.approx(
         round(first["test"]["accuracy"] * 60)
     )
+
+
+def test_the_first_test_figures_are_of_the_copy_that_the_card_names(run: RunDir, monkeypatch: Any) -> None:
+    from dataclasses import replace
+
+    from training.data import DataError
+
+    here = {"sha256": "1" * 64}
+    monkeypatch.setattr(data, "load", lambda name, validation: replace(small.dataset(name=name), **here))
+    with pytest.raises(DataError, match=r"are not those of run .* test figures would be of other pictures"):
+        evaluate(run)
+    assert run.finished_card()["figures"]["test"] is None and confusions.read(run) is None
+    here["sha256"] = run.finished_card()["data"]["sha256"]
+    evaluate(run)
+    here["sha256"] = "1" * 64
+    assert evaluate(run)["test"]["pictures"] == 60, "figures that are there are compared with those of any copy"
+    run.change_card(lambda card: (card["data"].pop("sha256"), card["figures"].update(test=None)))
+    assert evaluate(run)["card"] is None and run.finished_card()["figures"]["test"], "a card of before does not say"
+
+
+def test_confusions_of_other_figures_than_the_cards_are_not_stored(run: RunDir, monkeypatch: Any) -> None:
+    evaluate(run)
+    run.file(confusions.FILE).unlink()
+    with monkeypatch.context() as other:
+        other.setattr(data, "load_test", lambda name: small.pictures(60, seed=4))
+        evaluate(run)
+    assert confusions.read(run) is None
+    evaluate(run)
+    assert confusions.read(run) is not None
 
 
 def test_other_sizes_are_refused(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:

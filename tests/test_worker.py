@@ -116,6 +116,32 @@ def test_one_that_stalls_is_ended_in_time(worker):
     assert worker.request("echo")[0]["pid"] != first
 
 
+def test_waiting_for_ones_turn_takes_nothing_of_the_time_to_answer(worker):
+    first = worker.request("echo")[0]["pid"]
+    answers = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(worker.request("sleep", seconds=1, timeout=2.5)))
+        for _ in range(4)  # the last waits for 3 seconds
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(15)
+    assert answers == [({}, b"")] * 4 and worker.pid == first
+
+
+def test_one_whose_turn_does_not_come_is_told_and_the_process_stays(worker):
+    first = worker.request("echo")[0]["pid"]
+    thread = threading.Thread(target=lambda: worker.request("sleep", seconds=1.5))
+    thread.start()
+    time.sleep(0.3)
+    worker.wait = 0.2
+    with pytest.raises(WorkerError, match="busy with other requests"):
+        worker.request("echo")
+    thread.join(15)
+    assert worker.pid == first
+
+
 def test_errors_are_sentences_and_do_not_end_it(worker):
     with pytest.raises(WorkerError, match="There is no model 'x'"):
         worker.request("refuse")

@@ -8,6 +8,7 @@ does this for a run, measures the calibration error before and after, sets the t
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,7 +95,8 @@ def calibrate(run: RunDir, detection: bool = True, pictures: Dataset | None = No
 
     With `detection`, also measures which share of the other data sets' pictures is flagged,
     for every set that is present, and of large pictures which share is once they are shrunk.
-    Reads no test picture.  Raises `RunError` and `DataError`.
+    A set that cannot be read is left out, with a word on stderr.  Reads no test picture.
+    Raises `RunError` and `DataError`.
     """
     from training import data, predict
     from training.pictures import resize
@@ -116,7 +118,11 @@ def calibrate(run: RunDir, detection: bool = True, pictures: Dataset | None = No
         size = classifier.picture_size
         for name in data.NAMES:
             if name != spec.data.name and data.info(name).available:
-                others = _others(name, size, spec.data.name)
+                try:
+                    others = _others(name, size, spec.data.name)
+                except data.DataError as error:  # of another set: no reason to lose what is measured
+                    print(f"Detection is not measured on {name}: {error}", file=sys.stderr)
+                    continue
                 report["unlike"]["detection"][name] = {"share": flagged(others), "pictures": len(others)}
         if size > 2 * SHRUNK:
             small = np.stack([resize(resize(image, SHRUNK), size) for image in pictures.validation_images[::3]])

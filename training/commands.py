@@ -117,10 +117,11 @@ def predict(run: RunDir, files: list[str], top: int) -> dict[str, Any]:
     from training import predict as predicting
 
     card = run.finished_card()
-    read = [pictures.read(_content(file), file) for file in files]
     classifier = predicting.load(run)
     size, names = classifier.picture_size, predicting.class_names(card)
-    pixels = np.stack([pictures.resize(pictures.square(picture.pixels), size) for picture in read])
+    pixels = np.empty((len(files), size, size, 3), np.uint8)
+    for place, file in enumerate(files):  # of a thousand photos, one is held whole at a time
+        pixels[place] = pictures.resize(pictures.square(pictures.read(_content(file), file).pixels), size)
     probabilities, unlike = classifier.classify(pixels)
     answers = []
     for number, file in enumerate(files):

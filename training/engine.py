@@ -67,7 +67,7 @@ class Engine:
         elif spec.data.normalization == "featurewise":
             self.mean, self.std = moments(images)
         self.precision, self.device = number_format(fit.precision)
-        self._teacher = Teacher(spec, self.precision) if fit.teacher else None
+        self._teacher = Teacher(spec, self.precision, dataset) if fit.teacher else None
         self._layers = expand(spec.network)
         self.model = networks.build(spec.network, fit.seed)
         self._variables = networks.variables(self.model)

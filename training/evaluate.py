@@ -42,13 +42,17 @@ def evaluate(run: RunDir) -> dict[str, Any]:
     the test pictures, "test" has the figures "without_near_duplicates", too.  Only the first
     figures are stored, and the first count of the run's confusions; a card of before gets what it
     lacks where the other figures come out as they were.
-    Raises `RunError` and `training.data.DataError`.
+    Raises `RunError` and `training.data.DataError`, also where the first figures would be of another copy of the
+    pictures than the card says; the exact pixels and their JPEG copy have one name.
     """
     from training import predict
-    from training.data import duplicates, load_test
+    from training.data import duplicates, load, load_test
 
     card = run.finished_card()
-    name = card["data"]["name"]
+    name, sha256, stored = card["data"]["name"], card["data"].get("sha256", ""), card["figures"].get("test")
+    if sha256 and not stored:
+        here = load(name, run.spec().data.validation)
+        here.check(sha256, run.id, "its test figures would be of other pictures than its card says")
     classifier = predict.load(run)
     images, labels = load_test(name)
     size = classifier.picture_size
@@ -58,14 +62,13 @@ def evaluate(run: RunDir) -> dict[str, Any]:
         )
     logits = classifier.logits(images)
     taken = figures(logits, labels)
-    keep = duplicates.kept(name, card["data"].get("sha256", ""), images, labels)
+    keep = duplicates.kept(name, sha256, images, labels)
     if keep is not None:
         taken["without_near_duplicates"] = figures(logits[keep], labels[keep])
-    if confusions.read(run) is None:
-        confusions.write(run, confusions.Confusions.of(name, predict.class_names(card), logits, labels))
-    stored = card["figures"].get("test")
-    new = {key: value for key, value in taken.items() if key not in (stored or {})}
-    if new and all(stored[key] == taken[key] for key in taken if stored and key in stored):
-        when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-        run.change_card(lambda card: card["figures"].update(test=when | (stored or {}) | new))
+    if all(stored[key] == taken[key] for key in taken if stored and key in stored):
+        if confusions.read(run) is None:
+            confusions.write(run, confusions.Confusions.of(name, predict.class_names(card), logits, labels))
+        if new := {key: value for key, value in taken.items() if key not in (stored or {})}:
+            when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+            run.change_card(lambda card: card["figures"].update(test=when | (stored or {}) | new))
     return {"run": run.id, "data": name, "test": taken, "card": stored}

@@ -13,9 +13,11 @@ import numpy as np
 
 from training import weights
 from training.birds.pretrained import sha256
+from training.data import DataError
 from training.rundir import RunDir, RunError, find
 
 if TYPE_CHECKING:
+    from training.data import Dataset
     from training.spec import RunSpec
 
 SHARE = 0.7  # of the loss, what the teacher's answer has; the label has the rest
@@ -44,12 +46,19 @@ def _task(spec: RunSpec) -> str:
 
 
 class Teacher:
-    """The model that the spec names, loaded; it answers in `precision`.  Raises `RunError` as `of`."""
+    """The model that the spec names, loaded; it answers in `precision`.
 
-    def __init__(self, spec: RunSpec, precision: str):
+    Raises `RunError` as `of`, and where it was fitted to other pictures than the student's.
+    """
+
+    def __init__(self, spec: RunSpec, precision: str, pictures: Dataset):
         from training import predict
 
         run = of(spec)
+        try:
+            pictures.check((run.card() or {"data": {}})["data"].get("sha256", ""), run.id)
+        except DataError as error:
+            raise RunError(f"fit.teacher = {run.id} is not possible: {error}") from None
         self.name = spec.fit.teacher
         self.sha256 = sha256(run.file("weights.npz"))
         self._model, self._precision = predict.load(run), precision

@@ -23,6 +23,7 @@ from typing import IO, Any
 from training.paths import ROOT
 
 IDLE_SECONDS = 15 * 60
+WAIT_SECONDS = 5 * 60  # for the requests of others, before one's own is asked
 START_SECONDS = 60  # granted to a request beyond its own time while the process still loads
 _HEAD = struct.Struct(">II")  # bytes of JSON, bytes of data
 _MAX_JSON, _MAX_DATA = 2**26, 2**29
@@ -104,8 +105,10 @@ class _Process:
 class Worker:
     """The app's side of the worker; safe to use from many threads, which take turns."""
 
-    def __init__(self, arguments: tuple[str, ...] = ("-m", "training.worker"), timeout: float = 60):
-        self.arguments, self.timeout = arguments, timeout
+    def __init__(
+        self, arguments: tuple[str, ...] = ("-m", "training.worker"), timeout: float = 60, wait: float = WAIT_SECONDS
+    ):
+        self.arguments, self.timeout, self.wait = arguments, timeout, wait
         self._process: _Process | None = None
         self._turn = threading.Lock()  # one request at a time
         self._starting = threading.Lock()
@@ -137,12 +140,15 @@ class Worker:
         """What the worker answers to `operation`; raises `WorkerError`.
 
         A process that dies over a request is started again and asked once more; one that
-        does not answer in time is ended, so that the next request finds a fresh one.
+        does not answer in time is ended, so that the next request finds a fresh one.  The time
+        that it waits for its turn is not counted: a slow queue is no fault of the process.
         """
         seconds = timeout or self.timeout
+        if not self._turn.acquire(timeout=self.wait):
+            raise WorkerError(
+                f"The classifier has been busy with other requests for {self.wait:.0f} seconds: try again later."
+            )
         deadline = time.monotonic() + seconds
-        if not self._turn.acquire(timeout=seconds):
-            raise WorkerError(f"The classifier is busy with other requests for {seconds:.0f} seconds: try again later.")
         try:
             for _ in range(2):
                 process = self._running()

@@ -40,15 +40,18 @@ class Dataset:
     validation_labels: Labels
     sha256: str
 
-    def check(self, sha256: str, run: str) -> None:
+    def check(
+        self, sha256: str, run: str, so: str = "it may have learned from some of these validation pictures"
+    ) -> None:
         """Raise `DataError` where `run` was trained on other pictures than these, of that SHA-256 ("": not known).
 
-        Other pixels are split otherwise: among these validation pictures are some that it has learned from.
+        Other pixels are split otherwise: among these validation pictures are some that it has learned from.  `so` says
+        what else would come of it.
         """
         if sha256 not in ("", self.sha256):
             raise DataError(
                 f"The pictures of {self.name} that are here are not those of {run} (another copy, or changed files), so "
-                "that it may have learned from some of these validation pictures: put the old pictures back, or train anew."
+                f"that {so}: put the old pictures back, or train it anew."
             )
 
 

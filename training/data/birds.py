@@ -19,7 +19,7 @@ from PIL import Image
 
 from training.birds.species import written
 from training.data import download, jpeg, split
-from training.data.base import Images, Labels, Progress, broken, missing, places
+from training.data.base import DataError, Images, Labels, Progress, broken, how, missing, places
 from training.data.split import Keys, Order
 
 SIZE = 224
@@ -85,14 +85,21 @@ class Birds:
 
     def samples(self, count: int) -> list[tuple[Images, int]]:
         files, _, labels = self._pictures("train")
-        chosen = split.in_turn(labels)[:count]
-        return [(jpeg.decode(self._read(files[i]), SIZE, SIZE), int(labels[i])) for i in chosen]
+        chosen = [(files[i], int(labels[i])) for i in split.in_turn(labels)[:count]]
+        return [(jpeg.picture(self._read(file), file, self.name, SIZE), label) for file, label in chosen]
 
     def fetch(self, progress: Progress) -> None:
-        """Download both official archives; the folder of pictures appears when it is whole."""
-        if self.where():
-            return
+        """Download both official archives; the folder of pictures appears when it is whole.
+
+        A downloaded folder that lacks pictures is replaced, a folder of the user's own is not touched.
+        """
         target = places(self.name)[-1]
+        if place := self.where():
+            gone = self._gone(place, place / "images")
+            if gone is None:
+                return
+            if place != target:
+                raise self._lacking(place, gone)
         archive = download.fetch(self.lists, target, progress)
         names = {f"lists/{part}.txt" for part in LISTED}
         for member, content in download.members(archive, names.__contains__, self.name, progress):
@@ -102,13 +109,22 @@ class Birds:
         partial = target / "images.partial"
         for member, content in download.members(archive, lambda n: bool(FILE.fullmatch(n)), self.name, progress):
             download.write(partial / member.removeprefix("images/"), content)
-        for part in self.counts:
-            for name in self._lines(part, target):
-                if not (partial / name).is_file():
-                    raise broken(archive, f"it lacks the picture {name}", self.name)
+        if gone := self._gone(target, partial):
+            raise broken(archive, f"it lacks the picture {gone}", self.name)
         shutil.rmtree(target / "images", ignore_errors=True)
         partial.rename(target / "images")
         archive.unlink()
+
+    def _gone(self, place: Path, images: Path) -> str | None:
+        """A picture that the lists in `place` name and the folder `images` lacks."""
+        names = (name for part in self.counts for name in self._lines(part, place))
+        return next((name for name in names if not (images / name).is_file()), None)
+
+    def _lacking(self, place: Path, name: str) -> DataError:
+        """The error for a listed picture that is gone.  A download mends its own folder only."""
+        own = "" if place == places(self.name)[-1] else f"put it back, or move {place} away and "
+        text = f"{self.title}: the picture {name} not found in {place / 'images'}; {own}get it with: {how(self.name)}"
+        return DataError(text)
 
     def _place(self) -> Path:
         place = self.where()
@@ -146,7 +162,7 @@ class Birds:
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            raise missing(self.title, f"the picture {path.parent.name}/{path.name}", self.name) from None
+            raise self._lacking(path.parents[2], f"{path.parent.name}/{path.name}") from None
         except OSError as error:
             raise broken(path, error.strerror or "it cannot be read", self.name) from None
 

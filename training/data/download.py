@@ -91,7 +91,11 @@ def fetch(archive: Archive, folder: Path, progress: Progress) -> Path:
 
 
 def _get(archive: Archive, partial: Path, progress: Progress) -> None:
-    """Append what is missing to `partial`; raises URLError, HTTPException or OSError."""
+    """Append what is missing to `partial`; raises URLError, HTTPException or OSError.
+
+    Where the server sends a whole file instead, what came before gives way to it only once it is the right one: it
+    may be a page that says to try tomorrow.  Raises `DataError` where it is not.
+    """
     done = partial.stat().st_size if partial.exists() else 0
     request = Request(archive.url, headers={"User-Agent": "plumage"} | ({"Range": f"bytes={done}-"} if done else {}))
     try:
@@ -102,17 +106,27 @@ def _get(archive: Archive, partial: Path, progress: Progress) -> None:
         raise
     with response:
         goes_on = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-        if not goes_on:  # a server without ranges starts from the beginning
-            done = 0
+        kept, done = done, done if goes_on else 0
+        anew = partial.with_suffix(".anew") if kept > done else partial
         length = response.headers.get("Content-Length")
         total = done + int(length) if length else 0
-        with partial.open("ab" if goes_on else "wb") as file:
-            while chunk := response.read(CHUNK):
-                file.write(chunk)
-                done += len(chunk)
-                progress(f"Downloading {archive.file}", done, total)
-    if done < total:
-        raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
+        try:
+            with anew.open("ab" if goes_on else "wb") as file:
+                while chunk := response.read(CHUNK):
+                    file.write(chunk)
+                    done += len(chunk)
+                    progress(f"Downloading {archive.file}", done, total)
+            if done < total:
+                raise ConnectionError(f"the connection ended after {done:,} of {total:,} bytes")
+            if anew != partial and not archive.is_whole(anew):
+                raise DataError(
+                    f"{archive.url} gave another file than expected (its checksum is not {archive.checksum}); the "
+                    f"{kept:,} bytes of before are kept: try again later, the same command goes on from there."
+                )
+            anew.replace(partial)
+        finally:
+            if anew != partial:
+                anew.unlink(missing_ok=True)
 
 
 def members(path: Path, wanted: Callable[[str], bool], name: str, progress: Progress) -> Iterator[tuple[str, bytes]]:

@@ -31,6 +31,14 @@ def decode(data: bytes, height: int, width: int) -> Images:
     return np.asarray(rgb)
 
 
+def picture(data: bytes, where: Path, name: str, size: int) -> Images:
+    """`decode` at `size` a side; raises `DataError`, naming the place `where`, for what is no whole picture."""
+    try:
+        return decode(data, size, size)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        raise broken(where, "it is not a whole JPEG picture", name) from None
+
+
 def decoded(
     kept_as: str, order: Order, read: Callable[[int], bytes], where: Callable[[int], Path], name: str, size: int
 ) -> Images:
@@ -43,10 +51,7 @@ def decoded(
 
     def fill(out: np.ndarray) -> None:
         def one(place: int, data: bytes) -> None:
-            try:
-                out[place] = decode(data, size, size)
-            except (OSError, ValueError, Image.DecompressionBombError):
-                raise broken(where(int(order[place])), "it is not a whole JPEG picture", name) from None
+            out[place] = picture(data, where(int(order[place])), name, size)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes outside the interpreter's lock
             for start in range(0, len(order), 512):  # so many encoded pictures at most are in memory
@@ -88,7 +93,8 @@ class Zip:
     def samples(self, count: int) -> list[tuple[Images, int]]:
         """Training pictures, the classes in turn."""
         members, labels = self._members("train")
-        return [(decode(self._read(members[i]), 32, 32), int(labels[i])) for i in split.in_turn(labels)[:count]]
+        chosen = [(members[i], int(labels[i])) for i in split.in_turn(labels)[:count]]
+        return [(picture(self._read(member), self.path / member, self.name, 32), label) for member, label in chosen]
 
     def _sha256(self) -> str:
         with self.path.open("rb") as file:
