@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from training import rundir
+from training import handover, rundir
 from training.paths import ROOT, runs_dir
 from training.process import process_identity
 from training.rundir import RunDir, RunError
@@ -77,9 +77,12 @@ def submit(spec: RunSpec) -> RunDir:
     with lock("launcher"):
         for run in rundir.runs():
             with suppress(RunError):  # a broken one is none
-                if run.status()["state"] in ACTIVE and run.spec() == spec:
+                if (state := run.status()["state"]) in ACTIVE and run.spec() == spec:
+                    if state == "queued":  # asked for again, perhaps from an environment that has been put right
+                        run.write_status(places=handover.places())
                     return run
         run = rundir.create(spec, queued=True)
+        run.write_status(places=handover.places())
     _wake()
     return run
 
@@ -95,7 +98,7 @@ def resume(run: RunDir) -> None:
         if state == "finished":
             raise RunError(f"{run.id} is finished; there is nothing to go on with.")
         run.file("stop").unlink(missing_ok=True)
-        run.write_status(state="queued", queued=time.time(), message="")
+        run.write_status(state="queued", queued=time.time(), message="", places=handover.places())
     _wake()
 
 
