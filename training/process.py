@@ -22,7 +22,7 @@ def alive(status: dict[str, Any]) -> bool:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        if birth is not None and (found := _birth(pid)) is not None:
+        if birth is not None and (found := _birth(process.pid)) is not None:
             return bool(birth == found)
         return born is not None and abs(process.create_time() - born) < 2  # a status of before `process_birth`
     except (psutil.Error, TypeError, ValueError):
