@@ -109,13 +109,13 @@ class RunDir:
             raise RunError(f"{self.file('spec.json')} is broken: {error}") from None
 
     def status(self) -> dict[str, Any]:
-        """state, progress and message.  A run whose process is gone is "stopped", whatever it last wrote."""
+        """state, progress and message.  A run whose process is gone is "stopped", whatever it last wrote, and "crashed"."""
         status = sound(_read_json(self.file("status.json")))
         if not status:
             done = self.file("card.json").is_file()
             return {"state": "finished" if done else "stopped", "message": "", "epoch": 0, "step": 0}
         if status.get("state") == "running" and not alive(status):
-            status["state"] = "stopped"
+            status["state"], status["crashed"] = "stopped", True  # nobody stopped it
             status["message"] = (
                 "The process ended without a word (killed, or out of memory); resume goes on from its checkpoint."
             )
