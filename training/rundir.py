@@ -145,10 +145,16 @@ class RunDir:
         return [line for line in lines if is_line(line)]
 
     def append_history(self, line: dict[str, Any]) -> None:
-        """Add one line; a line is written whole or, by a kill, cut, and then not read."""
+        """Add one line; a line is written whole or, by a kill, cut, and then not read.
+
+        An epoch's holds after a loss of power: a checkpoint that follows says which epoch is the best, the card its figures.
+        """
         try:
             with self.file("history.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+                if line["kind"] == "epoch":
+                    file.flush()
+                    os.fsync(file.fileno())
         except OSError as error:
             raise RunError(f"{self.path} cannot be written: {error.strerror}; {advice(error)}.") from None
 
