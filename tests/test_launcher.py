@@ -112,6 +112,31 @@ def test_delete_is_for_runs_at_rest(idle: list[None], tmp_path: Path) -> None:
         launcher.delete(other)
 
 
+def test_a_deletion_that_was_cut_short_is_ended_by_the_next(idle: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = paths.runs_dir() / "all-small-drawn-seed0"  # a sweep's runs have fixed names
+    old = folder.with_name(f".deleted-{folder.name}")  # as earlier versions left it
+    rundir.create(small.spec(), old)
+    with monkeypatch.context() as cut:
+        cut.setattr(launcher.shutil, "rmtree", lambda *_, **__: None)
+        launcher.delete(rundir.create(small.spec(), folder))
+    assert rundir.runs() == [] and len(list(folder.parent.glob(".deleted*"))) == 2
+    launcher.delete(rundir.create(small.spec(), folder))
+    assert not folder.exists() and not list(folder.parent.glob(".deleted*"))
+
+
+def test_a_run_that_cannot_be_deleted_stays(idle: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = rundir.create(small.spec())
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(Path, "rename", fail)
+        with pytest.raises(RunError, match="cannot be deleted: Device or resource busy"):
+            launcher.delete(run)
+    assert rundir.runs() == [run] and run.spec() == small.spec()
+
+
 def test_a_finished_run_does_not_go_on(idle: list[None]) -> None:
     run = rundir.create(small.spec())
     run.write_status(state="finished")
