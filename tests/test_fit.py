@@ -288,6 +288,38 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.M
     assert "No space left on device" in status["message"] and "free some space" in status["message"]
 
 
+def test_the_figures_of_an_epoch_are_on_the_disk_before_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a loss of power, the card could else state another epoch's figures than that of the weights."""
+    run, synced, safe, fsync = make(tmp_path / "run", small.spec()), {}, [], os.fsync
+
+    def sync(descriptor: int) -> None:
+        fsync(descriptor)
+        synced[os.fstat(descriptor).st_ino] = os.fstat(descriptor).st_size
+
+    def write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+        if path.name == "checkpoint.npz":
+            history = run.file("history.jsonl")
+            kept = history.read_bytes()[: synced.get(history.stat().st_ino, 0)]
+            safe.append(sum(json.loads(line)["kind"] == "epoch" for line in kept.splitlines()))
+        rundir.write_arrays(path, arrays)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(fit, "write_arrays", write)
+    fit.fit(run, dataset=small.dataset())
+    assert safe == [1, 2, 3]
+
+
+def test_a_history_that_is_lost_is_told_in_a_sentence(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", small.spec())
+    status = fit.fit(run, report=lambda line: run.file("history.jsonl").unlink(), dataset=small.dataset())
+    assert status["state"] == "failed" and "history.jsonl has lost the lines of the epochs" in status["message"]
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "failed"
+    run.file("checkpoint.npz").unlink()
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
+
+
 def test_pictures_of_another_size_are_told_in_a_sentence(tmp_path: Path) -> None:
     run = make(tmp_path / "run", small.spec(network__input_shape=[16, 16, 3]))
     status = fit.fit(run, dataset=small.dataset())

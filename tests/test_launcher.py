@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests import small
-from training import catalogue, launcher, rundir, standby
+from training import catalogue, handover, launcher, paths, rundir, standby
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
@@ -64,6 +64,9 @@ def waiting(folder: Path) -> list[psutil.Process]:
 def idle(runs: Path, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """Nobody takes the runs of the queue; what would have been started is counted."""
     started: list[None] = []
+    monkeypatch.setattr(
+        os, "nice", lambda by: by, raising=False
+    )  # `standby.main` gives way to the app, the tests do not
     monkeypatch.setattr(launcher, "spawn", lambda: started.append(None))
     return started
 
@@ -109,6 +112,31 @@ def test_delete_is_for_runs_at_rest(idle: list[None], tmp_path: Path) -> None:
         launcher.delete(other)
 
 
+def test_a_deletion_that_was_cut_short_is_ended_by_the_next(idle: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = paths.runs_dir() / "all-small-drawn-seed0"  # a sweep's runs have fixed names
+    old = folder.with_name(f".deleted-{folder.name}")  # as earlier versions left it
+    rundir.create(small.spec(), old)
+    with monkeypatch.context() as cut:
+        cut.setattr(launcher.shutil, "rmtree", lambda *_, **__: None)
+        launcher.delete(rundir.create(small.spec(), folder))
+    assert rundir.runs() == [] and len(list(folder.parent.glob(".deleted*"))) == 2
+    launcher.delete(rundir.create(small.spec(), folder))
+    assert not folder.exists() and not list(folder.parent.glob(".deleted*"))
+
+
+def test_a_run_that_cannot_be_deleted_stays(idle: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    run = rundir.create(small.spec())
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(16, "Device or resource busy")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(Path, "rename", fail)
+        with pytest.raises(RunError, match="cannot be deleted: Device or resource busy"):
+            launcher.delete(run)
+    assert rundir.runs() == [run] and run.spec() == small.spec()
+
+
 def test_a_finished_run_does_not_go_on(idle: list[None]) -> None:
     run = rundir.create(small.spec())
     run.write_status(state="finished")
@@ -136,6 +164,61 @@ def test_while_one_trains_the_next_waits_without_loading_anything(runs: Path, mo
     monkeypatch.setattr(standby, "IDLE_SECONDS", 0.3)
     with launcher.lock("turn"):
         assert standby.wait_for_run(launcher.lock("turn")) is None
+
+
+@pytest.mark.parametrize("again", [launcher.submit, launcher.resume])
+def test_a_run_is_trained_where_its_submitter_reads_and_writes(
+    idle: list[None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: Callable[..., object]
+) -> None:
+    """The process that takes it was started by an app that knew of no data, and of other models."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PLUMAGE_DATA", raising=False)
+    monkeypatch.setenv("PLUMAGE_MODELS", "old")
+    run = launcher.submit(small.spec())
+    if again is launcher.resume:
+        launcher.stop(run)
+    monkeypatch.setenv("PLUMAGE_DATA", "pictures")  # the app is opened again
+    monkeypatch.delenv("PLUMAGE_MODELS")
+    again(run if again is launcher.resume else small.spec())
+    monkeypatch.delenv("PLUMAGE_DATA")
+    monkeypatch.setenv("PLUMAGE_MODELS", "old")
+    seen = []
+    monkeypatch.setattr(standby.fit, "fit", lambda run, resume: seen.append((paths.data_dir(), paths.models_dir())))
+    monkeypatch.setattr(standby, "log_to", lambda path: None)
+    standby.main()
+    assert seen == [(tmp_path / "pictures", paths.ROOT / "models")]
+
+
+def test_a_run_of_before_there_were_places_is_trained_where_its_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUMAGE_DATA", "here")
+    for status in ({}, {"places": None}, {"places": ["x"]}):
+        handover.adopt(status)
+        assert os.environ["PLUMAGE_DATA"] == "here"
+
+
+@pytest.mark.parametrize("when", ["while it waits", "as it takes the run"])
+def test_a_process_whose_code_was_replaced_takes_no_run(
+    idle: list[None], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    run, changed = launcher.submit(small.spec()), standby._code | {("new.py", 1)}
+    looks = iter([standby._code] * (when == "as it takes the run"))
+    monkeypatch.setattr(handover, "code", lambda: next(looks, changed))
+    idle.clear()
+    standby.main()
+    assert state(run) == "queued" and idle == [None], "a fresh one has to take it"
+    assert not launcher.held("turn") and not launcher.held("standby")
+
+
+def test_any_change_of_a_file_is_other_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "PACKAGE", tmp_path)
+    (tmp_path / "birds").mkdir()
+    files = tmp_path / "fit.py", tmp_path / "birds" / "loop.py"
+    for file in files:
+        file.write_text("")
+    before = handover.code()
+    assert handover.code() == before
+    os.utime(files[1], (1, 1))  # an older version is other code, too
+    assert handover.code() != before
 
 
 # --- Real processes ----------------------------------------------------------------------------

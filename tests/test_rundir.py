@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -158,6 +160,58 @@ def test_a_full_disk_leaves_the_old_file(run: RunDir, monkeypatch: pytest.Monkey
         rundir.write_arrays(path, {"a": np.arange(4)})
     assert len(rundir.read_arrays(path)["a"]) == 3
     assert not list(run.path.glob(".checkpoint*")), "a part of the new file was left"
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, float], None]:
+    """`refused("replace", 3)`: as on Windows while others have a file open, the next three calls are not permitted."""
+
+    def refuse(method: str, times: float) -> None:
+        real, left = getattr(Path, method), [times]
+
+        def call(self: Path, *given: object) -> object:
+            if left[0] > 0:
+                left[0] -= 1
+                raise PermissionError(13, "Permission denied")
+            return real(self, *given)
+
+        monkeypatch.setattr(Path, method, call)
+
+    return refuse
+
+
+@pytest.mark.parametrize("method", ["replace", "read_bytes"])
+def test_a_file_that_another_process_has_open_is_waited_for(
+    run: RunDir, refused: Callable[[str, float], None], method: str
+) -> None:
+    refused(method, 3)
+    run.write_status(heartbeat=1.0)
+    status = run.status()
+    assert status["heartbeat"] == 1.0 and status["message"] == "Not begun yet."
+
+
+@pytest.mark.parametrize(("method", "told"), [("replace", "written"), ("read_bytes", "read")])
+def test_a_file_that_stays_closed_to_us_is_left_whole_and_told(
+    run: RunDir, refused: Callable[[str, float], None], method: str, told: str
+) -> None:
+    before = run.file("status.json").read_text()
+    refused(method, float("inf"))
+    with pytest.raises(RunError, match=f"cannot be {told}: Permission denied; see who may write there"):
+        run.write_status(heartbeat=1.0)
+    assert run.file("status.json").read_text() == before and not list(run.path.glob(".status*"))
+
+
+@pytest.mark.parametrize(("number", "frees"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EROFS, False)])
+def test_only_a_full_disk_is_told_to_be_freed(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, number: int, frees: bool
+) -> None:
+    def fail(self: Path, *_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(RunError) as caught:
+        run.write_status(heartbeat=1.0)
+    assert ("free some space" in str(caught.value)) is frees
 
 
 def test_arrays_come_back_and_pickles_are_refused(run: RunDir, tmp_path: Path) -> None:

@@ -17,17 +17,22 @@ from training.rundir import RunDir
 
 # What takes the place of `training fit`: an epoch each tenth of a second, four in all, or an end of another kind.
 FIT = """
-import sys, time
+import os, signal, sys, time
 from pathlib import Path
 from tests import small
 from training.process import process_identity
 from training.rundir import RunDir
 run, end = RunDir(Path(sys.argv[1])), sys.argv[2]
+first = run.spec().name == "basenet"
+if end == "killed at once" and first:
+    os.kill(os.getpid(), signal.SIGKILL)
 for epoch in range(run.status()["epoch"], 4):
     run.write_status(state="running", epoch=epoch, **process_identity())
     time.sleep(0.1)
     while end == "a new one waits" and epoch == 0 and not run.stop_requested():
         time.sleep(0.02)
+    if end == "killed" and first and epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
     if end == "failed":
         run.write_status(state="failed", message="It diverged.")
         sys.exit(1)
@@ -138,6 +143,29 @@ def test_the_budget_ends_all_that_train_side_by_side(sweeping, monkeypatch):
     assert not done and said.count("The budget is used up") == 1
     assert sorted(run.status()["state"] for run in rundir.runs()) == ["stopped", "stopped"]
     assert sweeping()[0]
+
+
+@pytest.mark.parametrize("end", ["killed", "killed at once"])
+def test_a_run_that_is_killed_from_outside_ends_no_other(sweeping, monkeypatch, tmp_path, end):
+    """Out of memory: it failed, as one that diverged, and nobody stopped it."""
+    monkeypatch.setattr(sweep, "side_by_side", len)
+    done, said = sweeping(end=end)
+    assert not done and "1 of 2 runs failed; the same command tries them again." in said
+    assert (tmp_path / "models" / "basenet-norm" / "card.json").is_file()
+    assert sweeping()[0]
+
+
+def test_the_budget_does_not_end_a_run_of_another_sweep(sweeping):
+    [job] = sweep.jobs(["basenet"], 1)
+    run = rundir.create(job.spec, job.run.path)
+    other = subprocess.Popen([sys.executable, "-c", FIT, str(run.path), "a new one waits"])
+    while run.status()["state"] != "running":
+        time.sleep(0.02)
+    done, said = sweeping(budget=0.2 / 60)
+    assert not done and "basenet, seed 0: goes on in the process that trains it" in said
+    assert run.status()["state"] == "running" and not run.stop_requested()
+    run.request_stop()
+    other.wait()
 
 
 def test_an_error_stops_what_trains_beside_it(sweeping, monkeypatch):

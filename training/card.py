@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import training
 from training.describe import describe
-from training.rundir import RunDir
+from training.rundir import RunDir, RunError
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -33,9 +33,15 @@ def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[
     "train" is the running mean over the chosen epoch, dropout and augmentation acting, as
     Keras prints it; "validation" is measured after that epoch; "test" waits for `evaluate`.
     The chosen epoch is the one of the least validation loss with early stopping, else the last.
+    Raises `RunError` where the history has no epoch.
     """
     spec = run.spec()
     epochs = [line for line in run.history() if line["kind"] == "epoch"]
+    if not epochs:
+        raise RunError(
+            f"{run.file('history.jsonl')} has lost the lines of the epochs: put the old file back, or delete "
+            f"{run.file('checkpoint.npz')} and resume, to begin anew."
+        )
     best = min(epochs, key=lambda line: line["val_loss"])
     chosen = best if spec.fit.early_stopping else epochs[-1]
     network = describe(spec.network)

@@ -14,13 +14,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from training import rundir
+from training import handover, rundir
+from training.files import patiently
 from training.paths import ROOT, runs_dir
 from training.process import process_identity
 from training.rundir import RunDir, RunError
@@ -28,6 +30,7 @@ from training.spec import RunSpec
 from training.status import ACTIVE
 
 STOP_SECONDS = 1.8  # a run that has not stopped itself by then is killed; its checkpoint stands
+_DELETED = ".deleted-"  # before the names of folders whose runs are being removed
 
 _started: list[subprocess.Popen[bytes]] = []  # so that those that have ended are not left as zombies
 
@@ -77,9 +80,12 @@ def submit(spec: RunSpec) -> RunDir:
     with lock("launcher"):
         for run in rundir.runs():
             with suppress(RunError):  # a broken one is none
-                if run.status()["state"] in ACTIVE and run.spec() == spec:
+                if (state := run.status()["state"]) in ACTIVE and run.spec() == spec:
+                    if state == "queued":  # asked for again, perhaps from an environment that has been put right
+                        run.write_status(places=handover.places())
                     return run
         run = rundir.create(spec, queued=True)
+        run.write_status(places=handover.places())
     _wake()
     return run
 
@@ -95,7 +101,7 @@ def resume(run: RunDir) -> None:
         if state == "finished":
             raise RunError(f"{run.id} is finished; there is nothing to go on with.")
         run.file("stop").unlink(missing_ok=True)
-        run.write_status(state="queued", queued=time.time(), message="")
+        run.write_status(state="queued", queued=time.time(), message="", places=handover.places())
     _wake()
 
 
@@ -137,12 +143,16 @@ def delete(run: RunDir) -> None:
             raise RunError(f"{run.id} is {state}; stop it first.")
         if run.path.resolve().parent != runs_dir().resolve():
             raise RunError(f"{run.id} does not lie in the folder of runs and is not deleted.")
-        gone = run.path.with_name(f".deleted-{run.id}")
         try:
-            run.path.rename(gone)  # at once, so that nobody meets half of it
+            gone = Path(tempfile.mkdtemp(prefix=_DELETED, dir=runs_dir()))
+            patiently(lambda: run.path.rename(gone / run.path.name))  # at once, so that nobody meets half of it
         except OSError as error:
-            raise RunError(f"{run.id} cannot be deleted: {error.strerror}.") from None
-    shutil.rmtree(gone, ignore_errors=True)
+            raise RunError(
+                f"{run.id} cannot be deleted: {error.strerror}; see that no program has its files open."
+            ) from None
+        leftovers = list(runs_dir().glob(f"{_DELETED}*"))  # others' as well, where a deletion was cut short
+    for folder in leftovers:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- The process that waits ------------------------------------------------------------------

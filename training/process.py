@@ -17,11 +17,14 @@ def alive(status: dict[str, Any]) -> bool:
     """Whether the process that wrote `status` is still there; its birth tells it from a later one of the same number."""
     import psutil
 
-    pid, born = status.get("pid"), status.get("process_started")
+    pid, born, birth = (status.get(name) for name in ("pid", "process_started", "process_birth"))
     try:
         process = psutil.Process(pid)
-        same = born is not None and abs(process.create_time() - born) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if birth is not None and (found := _birth(process.pid)) is not None:
+            return bool(birth == found)
+        return born is not None and abs(process.create_time() - born) < 2  # a status of before `process_birth`
     except (psutil.Error, TypeError, ValueError):
         return False
 
@@ -30,7 +33,26 @@ def process_identity() -> dict[str, Any]:
     """The fields by which `alive` knows this process again."""
     import psutil
 
-    return {"pid": os.getpid(), "process_started": psutil.Process().create_time(), "heartbeat": time.time()}
+    return {
+        "pid": os.getpid(), "process_started": psutil.Process().create_time(), "process_birth": _birth(os.getpid()),
+        "heartbeat": time.time(),
+    }  # fmt: skip
+
+
+def _birth(pid: int) -> str | None:
+    """The boot and the tick in which a process was born; None where there is no /proc.
+
+    Linux gives the time of day of a birth only by the clock, which may be set while the process lives.
+    """
+    try:
+        ticks = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = ""
+    return f"{boot}/{int(ticks)}"
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from filelock import FileLock, Timeout
 
 from training import card_schema
 from training import spec as specs
+from training.files import advice, patiently, read_json
 from training.paths import cache_dir, models_dir, runs_dir
 from training.process import alive
 from training.spec import RunSpec, SpecError
@@ -58,13 +59,11 @@ def write_atomic(path: Path, content: bytes | memoryview | str, durable: bool = 
             if durable:
                 os.fsync(file.fileno())
         temporary.chmod(0o644)
-        temporary.replace(path)
+        patiently(lambda: temporary.replace(path))
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        raise RunError(
-            f"{path} cannot be written: {error.strerror}; free some space or choose another folder."
-        ) from None
+        raise RunError(f"{path} cannot be written: {error.strerror}; {advice(error)}.") from None
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -110,13 +109,13 @@ class RunDir:
             raise RunError(f"{self.file('spec.json')} is broken: {error}") from None
 
     def status(self) -> dict[str, Any]:
-        """state, progress and message.  A run whose process is gone is "stopped", whatever it last wrote."""
+        """state, progress and message.  A run whose process is gone is "stopped", whatever it last wrote, and "crashed"."""
         status = sound(_read_json(self.file("status.json")))
         if not status:
             done = self.file("card.json").is_file()
             return {"state": "finished" if done else "stopped", "message": "", "epoch": 0, "step": 0}
         if status.get("state") == "running" and not alive(status):
-            status["state"] = "stopped"
+            status["state"], status["crashed"] = "stopped", True  # nobody stopped it
             status["message"] = (
                 "The process ended without a word (killed, or out of memory); resume goes on from its checkpoint."
             )
@@ -124,8 +123,12 @@ class RunDir:
 
     def write_status(self, **fields: Any) -> None:
         """Change fields of status.json, keeping the others."""
-        status = _read_json(self.file("status.json")) | fields
-        write_atomic(self.file("status.json"), json.dumps(status), durable=False)
+        file = self.file("status.json")
+        try:
+            status = read_json(file) | fields
+        except OSError as error:  # what is in it must not be lost
+            raise RunError(f"{file} cannot be read: {error.strerror}; {advice(error)}.") from None
+        write_atomic(file, json.dumps(status), durable=False)
 
     def history(self) -> list[dict[str, Any]]:
         """The lines of history.jsonl; a line cut short by a kill is left out."""
@@ -142,12 +145,18 @@ class RunDir:
         return [line for line in lines if is_line(line)]
 
     def append_history(self, line: dict[str, Any]) -> None:
-        """Add one line; a line is written whole or, by a kill, cut, and then not read."""
+        """Add one line; a line is written whole or, by a kill, cut, and then not read.
+
+        An epoch's holds after a loss of power: a checkpoint that follows says which epoch is the best, the card its figures.
+        """
         try:
             with self.file("history.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+                if line["kind"] == "epoch":
+                    file.flush()
+                    os.fsync(file.fileno())
         except OSError as error:
-            raise RunError(f"{self.path} cannot be written: {error.strerror}; free some space.") from None
+            raise RunError(f"{self.path} cannot be written: {error.strerror}; {advice(error)}.") from None
 
     def truncate_history(self, step: int, validated: int) -> None:
         """Forget the points after global step `step`, where a resumed run goes on, and epochs after `validated`."""
@@ -212,10 +221,9 @@ class RunDir:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_json(path, 0.1)
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def create(spec: RunSpec, path: Path | None = None, queued: bool = False) -> RunDir:

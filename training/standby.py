@@ -1,7 +1,8 @@
 """The process that trains: it waits, warm if there is time, takes the next run of the queue, and ends with it.
 
 `python -m training.standby`, started by `training.launcher`.  At most one waits; it leaves
-when it had nothing to wait for in some minutes, so that it does not hold memory for ever.
+when it had nothing to wait for in some minutes, so that it does not hold memory for ever, and
+when its code has been replaced, so that no run is trained by two versions mixed.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from contextlib import suppress
 
 from filelock import FileLock, Timeout
 
-from training import fit, launcher
+from training import fit, handover, launcher
 from training.paths import runs_dir
 from training.process import log_to
 from training.rundir import RunDir, RunError
 
 IDLE_SECONDS = 300.0
 LOOK_SECONDS = 0.05  # between two looks at whether the queue was touched
-RESCAN_SECONDS = 2.0  # between two looks at all runs, touched or not
+RESCAN_SECONDS = 2.0  # between two looks at all runs, touched or not, and at the code
+
+_code = handover.code()  # that this process has loaded, or will load
 
 
 def wait_for_run(turn: FileLock) -> RunDir | None:
@@ -31,8 +34,13 @@ def wait_for_run(turn: FileLock) -> RunDir | None:
         now, wake = time.monotonic(), _touched("wake")
         if wake != touched or now - scanned > RESCAN_SECONDS:
             scanned, touched = now, wake
+            if handover.code() != _code:
+                return None
             waiting = launcher.next_queued() is not None
         if _acquired(turn):  # nobody trains
+            if waiting and handover.code() != _code:
+                turn.release()
+                return None
             if waiting and (run := launcher.take_next()) is not None:
                 return run
             waiting = False
@@ -89,6 +97,7 @@ def main() -> None:
         launcher.spawn()  # for the one after this
     if run is None:
         return
+    handover.adopt(run.status())
     log_to(run.file("log.txt"))
     try:
         fit.fit(run, resume=True)

@@ -19,86 +19,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass
-from itertools import groupby
 from multiprocessing import get_context
 from threading import Event
 
 from training import catalogue, rundir
 from training.data import DataError
-from training.describe import describe
-from training.paths import ROOT, models_dir, runs_dir
+from training.paths import ROOT, models_dir
 from training.processor import cores
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
+from training.sweep_jobs import Job, groups, jobs
 
 MEASURED_STEPS = 20
 POLL_SECONDS = 2.0
-SMALL = 10e6  # multiply-adds a picture below which a network leaves a second core idle
 PROCESS_BYTES = 1e9  # of a process that trains a small network: 0.8 GB was measured
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One variant with one seed, and the run directory that is its own."""
-
-    spec: RunSpec
-
-    @property
-    def run(self) -> RunDir:
-        return RunDir(runs_dir() / f"all-{self.spec.name}-{self.spec.data.name}-seed{self.spec.fit.seed}")
-
-    @property
-    def state(self) -> str:
-        """The run's state, "new" without one; "finished" also where the seed is in models/ already.
-
-        Raises `RunError` where its directory holds a run of another spec: the catalogue's entry has changed since.
-        """
-        if self.stored:
-            return "finished"
-        if not self.run.file("spec.json").is_file():
-            return "new"
-        if self.run.spec() != self.spec:
-            raise RunError(
-                f"{self.run.path} holds a run of another {self.spec.name} than the catalogue's; delete it, or keep it "
-                "under another name."
-            )
-        return self.run.status()["state"]
-
-    @property
-    def stored(self) -> bool:
-        """Whether models/ has a card of this spec with this seed."""
-        folder = models_dir() / self.spec.name
-        for model in (RunDir(folder), RunDir(folder / f"seed-{self.spec.fit.seed}")):
-            with suppress(RunError):
-                if model.card() is not None and model.spec() == self.spec:
-                    return True
-        return False
-
-    @property
-    def small(self) -> bool:
-        """Whether it is trained beside others, with one thread."""
-        return describe(self.spec.network).macs < SMALL
-
-    @property
-    def epochs(self) -> int:
-        """Epochs to expect: the report's where early stopping decides and the report names them, else the most."""
-        report = catalogue.variant(self.spec.name).report.epochs
-        return report if self.spec.fit.early_stopping and report else self.spec.fit.max_epochs
-
-    def seconds(self, measured: dict[str, tuple[float, int]]) -> float:
-        """What the rest of the job will take, from the measured step."""
-        step, steps = measured[self.spec.name]
-        done = self.run.status().get("epoch", 0) if self.state != "new" else 0
-        return max(1, self.epochs - done) * steps * step
-
-
-def jobs(names: list[str], seeds: int) -> list[Job]:
-    """The runs of a sweep, all variants with seed 0 first."""
-    return [
-        Job(catalogue.load(name).replace({"fit.seed": seed})) for seed in range(seeds) for name in names
-    ]  # fmt: skip
 
 
 def cifar_names() -> list[str]:
@@ -113,12 +48,6 @@ def side_by_side(group: list[Job]) -> int:
     if not group[0].small:
         return 1
     return max(1, min(cores(), len(group), int(psutil.virtual_memory().available / PROCESS_BYTES)))
-
-
-def groups(todo: list[Job]) -> list[list[Job]]:
-    """The jobs in their order, seed by seed, of each seed the small ones first."""
-    ordered = sorted(todo, key=lambda job: (job.spec.fit.seed, not job.small))
-    return [list(group) for _, group in groupby(ordered, lambda job: (job.spec.fit.seed, job.small))]
 
 
 def measure(spec: RunSpec) -> tuple[float, int]:
@@ -242,7 +171,10 @@ _USED_UP = "The budget is used up; the same command goes on from here."
 
 
 def _fit(job: Job, deadline: float, halt: Event, say: Say) -> bool:
-    """Fit one job in a process of its own, at low priority; False when it was stopped, by the budget or otherwise."""
+    """Fit one job in a process of its own, at low priority; False when it was stopped, by the budget or otherwise.
+
+    A run that another process trains already is waited for, and not stopped: it may be another sweep's.
+    """
     directory, shown = job.run, -1
     process = None if job.state == "running" else _start(job)
     who = f"    {job.spec.name}, seed {job.spec.fit.seed}"
@@ -263,6 +195,9 @@ def _fit(job: Job, deadline: float, halt: Event, say: Say) -> bool:
                     f"{last['val_accuracy']:.4f}{f', {_clock(left)} left' if left is not None else ''}"
                 )
         if (time.monotonic() >= deadline or halt.is_set()) and goes_on():
+            if process is None:
+                say(f"{who}: goes on in the process that trains it")
+                return False
             directory.request_stop()
             while goes_on():
                 time.sleep(0.1)
@@ -270,7 +205,8 @@ def _fit(job: Job, deadline: float, halt: Event, say: Say) -> bool:
     status = directory.status()
     if status["state"] != "finished":
         say(f"{who}: {status['state']}: {status.get('message') or 'see log.txt in the run directory'}")
-    return status["state"] != "stopped"
+    killed = status.get("crashed") or (process is not None and process.returncode == -9)  # or before it said a word
+    return status["state"] != "stopped" or bool(killed)
 
 
 def _start(job: Job) -> subprocess.Popen[bytes]:

@@ -1,0 +1,42 @@
+"""What a run brings to the process that trains it: the places of whoever submitted it, and which code is meant.
+
+That process may have been waiting since before: started by another app, from another environment, with other code.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+PLACES = ("PLUMAGE_DATA", "PLUMAGE_CACHE", "PLUMAGE_MODELS")  # not PLUMAGE_RUNS: a run is where it is
+PACKAGE = Path(__file__).resolve().parent
+
+
+def places() -> dict[str, str | None]:
+    """The places that this process's environment names, absolute; None where it names none."""
+    named = {name: os.environ.get(name, "").strip() for name in PLACES}
+    return {name: str(Path(value).expanduser().absolute()) if value else None for name, value in named.items()}
+
+
+def adopt(status: dict[str, Any]) -> None:
+    """Let this process read and write where the submitter of the run of `status` does."""
+    kept = status.get("places")
+    if not isinstance(kept, dict):  # submitted before there were places in a status
+        return
+    for name in PLACES:
+        value = kept.get(name)
+        if isinstance(value, str) and value:
+            os.environ[name] = value
+        else:
+            os.environ.pop(name, None)
+
+
+def code() -> frozenset[tuple[str, int]]:
+    """This package's files as they are on the disk now, by the time of their last change."""
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        with suppress(OSError):  # removed meanwhile
+            found.add((str(file), file.stat().st_mtime_ns))
+    return frozenset(found)
