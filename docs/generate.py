@@ -164,15 +164,22 @@ def time_to_accuracy() -> str:
 
 
 def recipes_table() -> str:
-    """A table of docs/speed.md: what was changed in the training of `plumage`, and what validation said of it."""
-    lines = ["| recipe | epochs | weight decay | cutmix | validation accuracy |", "|---|---|---|---|---|"]
+    """A table of docs/speed.md: what was changed in the training of `final` and `plumage`, and what validation said of it."""
+    lines = [
+        "| recipe | epochs | weight decay | cutmix | dropout grows | validation accuracy |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in catalogue.names():
-        cards = results.cards(name) if "plumage" in catalogue.line(name) else []
+        cards = results.cards(name) if "final-recipe" in catalogue.line(name) else []
         if cards:
             spec = catalogue.variant(name).spec
             accuracies = ", ".join(f"{card['figures']['validation']['accuracy']:.4f}" for card in cards)
             mixed = spec.data.augmentation.cutmix or "–"
-            lines.append(f"| `{name}` | {spec.fit.max_epochs} | {spec.fit.weight_decay:g} | {mixed} | {accuracies} |")
+            grows = "over all epochs" if spec.fit.dropout_ramp == 1 else f"over {spec.fit.dropout_ramp:.0%}"
+            grows = grows if spec.fit.dropout_ramp and spec.network.dropout else "–"
+            lines.append(
+                f"| `{name}` | {spec.fit.max_epochs} | {spec.fit.weight_decay:g} | {mixed} | {grows} | {accuracies} |"
+            )
     return "\n".join(lines)
 
 

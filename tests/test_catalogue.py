@@ -12,7 +12,8 @@ from training.describe import expand
 
 LADDER = [
     "basenet", "basenet-norm", "basenet-norm-aug", "basenet-norm-aug-es", "basenet-bn", "basenet-bn-dropout",
-    "basenet-3x3", "basenet-avgpool", "provisional", "final", "final-maxpool", "final-bottleneck", "final-recipe", "plumage",
+    "basenet-3x3", "basenet-avgpool", "provisional", "final", "final-maxpool", "final-bottleneck", "final-recipe",
+    "final-ramp", "plumage",
     "plumage-cutmix", "plumage-long", "plumage-decay",
 ]  # fmt: skip
 

@@ -142,6 +142,10 @@ _add("final-recipe", "final", "recipe", "Final design, short recipe",
      "weight decay, label smoothing, and an average of the weights.",
      fit__early_stopping=None, fit__epochs=35, fit__learning_rate=0.05, fit__nesterov=True, fit__schedule="cosine",
      fit__warmup_epochs=2, fit__weight_decay=5e-4, fit__label_smoothing=0.1, fit__average=0.999)  # fmt: skip
+_add("final-ramp", "final-recipe", "recipe", "Final design, dropout grows",
+     "Dropout rises from nothing to its rates in the course of the training, and kernels shrink forty times as fast: the "
+     "network learns first and is made robust then, where full dropout from the start lets it learn but slowly.",
+     fit__dropout_ramp=1, fit__weight_decay=0.02)  # fmt: skip
 _add("plumage", "final-recipe", "network", "Plumage's network",
      "Four sizes of three convolutions each, the last two of them a residual pair, and global average pooling in place "
      "of wide dense layers and heavy dropout: fewer weights and fewer operations than the final design.",

@@ -14,7 +14,11 @@ from training.spec import RunSpec
 
 CSS = """
 .figures {display: grid; grid-template-columns: repeat(auto-fit, minmax(8.4rem, 1fr)); gap: .6rem; margin-bottom: .4rem;}
-.figures > div {border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-radius: .5rem; padding: .55rem .75rem;}
+.figures > div {border: 1px solid color-mix(in srgb, currentColor 16%, transparent); border-radius: .5rem; padding: .55rem .75rem; position: relative;}
+.figures .help {display: none; position: absolute; z-index: 9; top: calc(100% - .3rem); left: -1px; right: -1px;
+    padding: .4rem .6rem; border-radius: .4rem; font-size: .8rem; line-height: 1.3; background: Canvas; color: CanvasText;
+    border: 1px solid color-mix(in srgb, currentColor 30%, transparent);}
+.figures > div:hover .help, .figures > div:focus .help {display: block;}
 .figures .name {font-size: .82rem; opacity: .75;}
 .figures .value {font-size: 1.55rem; font-weight: 600; line-height: 1.25; white-space: nowrap;}
 .figures .note {font-size: .8rem; opacity: .75; min-height: 1.2em;}
@@ -39,10 +43,12 @@ class Card:
 
 
 def show(cards: list[Card]) -> None:
-    """Figures in a row that wraps on narrow screens."""
+    """Figures in a row that wraps on narrow screens; what one means is shown under the mouse, a finger or the keyboard."""
     parts = (
-        f'<div title="{escape(card.help, quote=True)}"><div class="name">{escape(card.name)}</div>'
-        f'<div class="value">{escape(card.value)}</div><div class="note">{escape(card.note)}</div></div>'
+        f'<div{" tabindex=0" if card.help else ""}><div class="name">{escape(card.name)}</div>'
+        f'<div class="value">{escape(card.value)}</div><div class="note">{escape(card.note)}</div>'
+        + (f'<div class="help">{escape(card.help)}</div>' if card.help else "")
+        + "</div>"
         for card in cards
     )
     st.html(f'<div class="figures">{"".join(parts)}</div>')
