@@ -116,10 +116,10 @@ def predict(run: RunDir, files: list[str], top: int) -> dict[str, Any]:
     from training import pictures
     from training import predict as predicting
 
+    card = run.finished_card()
     for file in files:
         if not Path(file).is_file():
             _content(file)  # says so before TensorFlow is loaded
-    card = run.finished_card()
     classifier = predicting.load(run)
     size, names = classifier.picture_size, predicting.class_names(card)
     pixels = np.empty((len(files), size, size, 3), np.uint8)
