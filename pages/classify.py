@@ -169,15 +169,17 @@ def controls_of_the_page(choices: list[Choice], address_moved: bool) -> tuple[li
     with right:
         chosen = models.pick(choices, address_moved) if choices else []
         answers.prepare(chosen)
-        method = "occlusion"
+        plain = [choice for choice in chosen if not choice.spec.data.backbone]
+        method = "occlusion" if plain else "grad-cam"
         if chosen and not present.is_on():
+            ways = [*METHODS, "off"] if plain else ["grad-cam", "off"]
             method = st.segmented_control(
-                "What spoke for the answer", [*METHODS, "off"], default=method, key="method", required=True,
+                "What spoke for the answer", ways, default=method, key=f"method-{len(ways)}", required=True,
                 format_func=lambda name: METHODS.get(name, "Off"),
                 help="Covering parts: hide one square after the other and see how much of the answer is lost. Grad-CAM: "
                 "where the last convolution is active for the answer.",
             )  # fmt: skip
-            if method == "occlusion" and any(choice.spec.data.backbone for choice in chosen):
+            if method == "occlusion" and len(plain) < len(chosen):
                 st.caption(
                     f"{METHODS['grad-cam']} for models on a pretrained network: to cover parts, each would be asked 50 times."
                 )

@@ -160,6 +160,19 @@ def test_the_browsers_back_is_followed(models, monkeypatch):
     assert at.run().multiselect(key="models").value == ["basenet-bn-1"] and not at.exception
 
 
+@pytest.mark.parametrize(
+    ("chosen", "ways", "told"),
+    [("birds-best", ["Grad-CAM", "Off"], False), ("plumage", ["Grad-CAM", "Covering parts", "Off"], False),
+     (["birds-best", "plumage"], ["Grad-CAM", "Covering parts", "Off"], True)],
+)  # fmt: skip
+def test_what_spoke_for_an_answer_is_asked_for_as_the_models_can_say_it(monkeypatch, chosen, ways, told):
+    monkeypatch.setattr(answers, "prepare", lambda chosen: None)
+    at = show(model=chosen)
+    (control,) = (c for c in at.segmented_control if c.label == "What spoke for the answer")
+    assert list(control.options) == ways
+    assert any("for models on a pretrained network" in caption.value for caption in at.caption) == told
+
+
 def test_samples_that_no_chosen_model_knows_are_said_before_the_click_and_one_that_does_is_offered(models):
     make_model(rundir.models_dir() / "photographs", "basenet", 1)
     card = rundir.find("photographs").card()

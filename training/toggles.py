@@ -175,10 +175,6 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle("width", "network.width", "Width",
            "Multiply the number of filters and units of every layer; operations grow with its square.",
            "Network", "choice", 1.0, 2.0, options=(0.25, 0.5, 1.0, 1.5, 2.0)),
-    Toggle("dropout_ramp", "fit.dropout_ramp", "Dropout grows",
-           "Let dropout grow from nothing to its rates over this share of the training: first learn, then be made robust. "
-           "At 0 it acts in full from the start.",
-           "Fit", "slider", 0.0, 1.0, high=1, step=0.25),
     Toggle("early_stopping", "fit.early_stopping", "Early stopping",
            "Stop after 20 epochs without a lower validation loss and keep the best weights, instead of a fixed number.",
            "Fit", "switch", None, EarlyStopping().model_dump(mode="json")),
@@ -207,6 +203,10 @@ TOGGLES: tuple[Toggle, ...] = (
            "Validate and keep a moving average of the weights in place of the last ones: smoother, often better. "
            "The number is its decay a step.",
            "Fit", "choice", 0.0, 0.999, options=(0.0, 0.99, 0.995, 0.998, 0.999, 0.9995)),
+    Toggle("dropout_ramp", "fit.dropout_ramp", "Dropout grows",
+           "Let dropout grow from nothing to its rates over this share of the training: first learn, then be made robust. "
+           "At 0 it acts in full from the start.",
+           "Fit", "slider", 0.0, 1.0, high=1, step=0.25),
     Toggle("epoch_length", "fit.epoch_length", "Steps in an epoch",
            "The report's formula, read literally, counts the test set (35 steps of 64), read kindly the training set (176).",
            "Fit", "choice", "training set", "test set", options=("training set", "test set")),
