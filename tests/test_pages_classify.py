@@ -166,6 +166,7 @@ def test_the_browsers_back_is_followed(models, monkeypatch):
      (["birds-best", "plumage"], ["Grad-CAM", "Covering parts", "Off"], True)],
 )  # fmt: skip
 def test_what_spoke_for_an_answer_is_asked_for_as_the_models_can_say_it(monkeypatch, chosen, ways, told):
+    monkeypatch.delenv("PLUMAGE_MODELS")  # what ships
     monkeypatch.setattr(answers, "prepare", lambda chosen: None)
     at = show(model=chosen)
     (control,) = (c for c in at.segmented_control if c.label == "What spoke for the answer")
