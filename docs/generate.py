@@ -154,8 +154,7 @@ def time_to_accuracy() -> str:
     lines = [f"| network and recipe | in | epochs | test accuracy |{heads}", "|---|---|---|---|" + "---|---|" * len(benches()),
              f"| `final`, the report's | plain Keras | {epochs:.0f} | {accuracy} | {times('final', [(bench_sides.FED, 'float32')], epochs)} |"]  # fmt: skip
     engine = [(bench_sides.ENGINE, "bfloat16"), (bench_sides.ENGINE, "float32")]
-    short = [name for name in catalogue.names() if "final-recipe" in catalogue.line(name)]
-    for name in ("final", *short):
+    for name in ("final", *catalogue.below("final-recipe")):
         row = own[name]
         if row.accuracy and row.epochs:
             count = row.epochs.mean
@@ -169,9 +168,8 @@ def recipes_table() -> str:
         "| recipe | epochs | weight decay | cutmix | dropout grows | validation accuracy |",
         "|---|---|---|---|---|---|",
     ]
-    for name in catalogue.names():
-        cards = results.cards(name) if "final-recipe" in catalogue.line(name) else []
-        if cards:
+    for name in catalogue.below("final-recipe"):
+        if cards := results.cards(name):
             spec = catalogue.variant(name).spec
             accuracies = ", ".join(f"{card['figures']['validation']['accuracy']:.4f}" for card in cards)
             mixed = spec.data.augmentation.cutmix or "–"

@@ -211,8 +211,7 @@ def _stable() -> str:
         "| network | test accuracy of each seed |",
         "|---|---|",
     ]
-    short = [name for name in catalogue.names() if "final-recipe" in catalogue.line(name)]
-    for name in ("final", *short):
+    for name in ("final", *catalogue.below("final-recipe")):
         found = ", ".join(f"{accuracy:.4f}" for accuracy in _accuracies(name))
         lines.append(f"| {_code(name)} | {found or 'not trained yet'} |")
     return "\n".join(lines)

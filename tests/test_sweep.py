@@ -116,12 +116,18 @@ def test_the_budget_ends_a_run_which_then_goes_on(sweeping):
     assert epochs == sorted(set(epochs)) and epochs[-1] == 4, "it went on and did not begin anew"
 
 
-def test_a_run_that_outlived_a_killed_sweep_is_waited_for(sweeping):
+def trained_by_another(end):
+    """The sweep's run of `basenet`, and a process that the sweep did not start and that trains it already."""
     [job] = sweep.jobs(["basenet"], 1)
     run = rundir.create(job.spec, job.run.path)
-    orphan = subprocess.Popen([sys.executable, "-c", FIT, str(run.path), "finished"])
+    process = subprocess.Popen([sys.executable, "-c", FIT, str(run.path), end])
     while run.status()["state"] != "running":
         time.sleep(0.02)
+    return run, process
+
+
+def test_a_run_that_outlived_a_killed_sweep_is_waited_for(sweeping):
+    _, orphan = trained_by_another("finished")
     done, said = sweeping(end="failed")  # whatever it starts fails
     orphan.wait()
     assert "all-basenet-cifar100-25-seed0: running" in said and "basenet: seed 0 ships" in said
@@ -156,11 +162,7 @@ def test_a_run_that_is_killed_from_outside_ends_no_other(sweeping, monkeypatch, 
 
 
 def test_the_budget_does_not_end_a_run_of_another_sweep(sweeping):
-    [job] = sweep.jobs(["basenet"], 1)
-    run = rundir.create(job.spec, job.run.path)
-    other = subprocess.Popen([sys.executable, "-c", FIT, str(run.path), "a new one waits"])
-    while run.status()["state"] != "running":
-        time.sleep(0.02)
+    run, other = trained_by_another("a new one waits")
     done, said = sweeping(budget=0.2 / 60)
     assert not done and "basenet, seed 0: goes on in the process that trains it" in said
     assert run.status()["state"] == "running" and not run.stop_requested()

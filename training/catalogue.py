@@ -267,6 +267,11 @@ def children(name: str) -> list[Variant]:
     return [entry for entry in _CATALOGUE.values() if entry.parent == name]
 
 
+def below(name: str) -> list[str]:
+    """The names of an entry and of all that descend from it, in the ladder's order."""
+    return [entry for entry in names() if name in line(entry)]
+
+
 def line(name: str) -> list[str]:
     """The names of an entry's ancestors, the first entry of the ladder first, and its own."""
     parent = variant(name).parent

@@ -118,8 +118,7 @@ def predict(run: RunDir, files: list[str], top: int) -> dict[str, Any]:
 
     card = run.finished_card()
     for file in files:
-        if not Path(file).is_file():
-            _content(file)  # says so before TensorFlow is loaded
+        _content(file, 0)  # what cannot be opened is said before TensorFlow is loaded
     classifier = predicting.load(run)
     size, names = classifier.picture_size, predicting.class_names(card)
     pixels = np.empty((len(files), size, size, 3), np.uint8)
@@ -137,8 +136,10 @@ def predict(run: RunDir, files: list[str], top: int) -> dict[str, Any]:
     return {"model": run.id, "pictures": answers}
 
 
-def _content(file: str) -> bytes:
+def _content(file: str, size: int = -1) -> bytes:
+    """The first `size` bytes of a file, by default all; raises `RunError` where it cannot be read."""
     try:
-        return Path(file).read_bytes()
+        with Path(file).open("rb") as opened:
+            return opened.read(size)
     except OSError as error:
         raise RunError(f"{file} cannot be read: {error.strerror}.") from None
