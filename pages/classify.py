@@ -130,6 +130,7 @@ def _source(item: Item, side: int) -> Crop:
         crop = pictures.frame(item.pixels, item.key, item.name, side)
         if not present.is_on():
             pictures.note("Drag the frame to where the thing is, or draw another.")
+            pictures.frame_by_keys(item.pixels, item.key, crop)
     pictures.note(item.caption)
     return crop
 

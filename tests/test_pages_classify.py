@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import answers, controls, jobs
+from pages.shared import answers, controls, jobs, pictures
 from tests import small
 from tests.models import make_model
 from training import catalogue, launcher, predict, rundir
-from training.pictures import MAX_BYTES
+from training.pictures import MAX_BYTES, Crop, resize
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -347,10 +347,32 @@ def test_the_worker_may_die_between_two_clicks(models):
 def test_frames_become_squares_inside_the_picture():
     from pages.shared.pictures import _crop
 
-    assert _crop({}, 400, 300).box(400, 300) == (50, 0, 300)
-    assert _crop({"x": [0.0, 0.25], "y": [0.0, 0.2]}, 400, 300).box(400, 300) == (0, 0, 100)
-    assert _crop({"x": [0.75, 1.0], "y": [1.0, 0.9]}, 400, 300).box(400, 300) == (300, 200, 100)
-    assert _crop({"x": [0.5, 0.5], "y": [0.5, 0.5]}, 400, 300).box(400, 300) == (50, 0, 300)  # a click: centred again
+    assert _crop({}, 400, 300, Crop()).box(400, 300) == (50, 0, 300)
+    assert _crop({"x": [0.0, 0.25], "y": [0.0, 0.2]}, 400, 300, Crop()).box(400, 300) == (0, 0, 100)
+    assert _crop({"x": [0.75, 1.0], "y": [1.0, 0.9]}, 400, 300, Crop()).box(400, 300) == (300, 200, 100)
+    assert _crop({"x": [0.5, 0.5], "y": [0.5, 0.5]}, 400, 300, Crop()).box(400, 300) == (
+        50,
+        0,
+        300,
+    )  # a click: centred again
+
+
+def test_sliders_set_the_frame(monkeypatch, tmp_path):
+    """Whoever cannot drag: the size, then the place; what a network sees is cut there."""
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path))
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path))
+    photo = png(5, (400, 300))
+    at = dropped(show(), ("photo.png", photo))
+    size, across, down = at.slider
+    assert (size.value, across.value, down.value) == (100, 50, 50) and down.disabled and not across.disabled
+    size.set_value(50).run()
+    at.slider[1].set_value(0).run()
+    at.slider[2].set_value(90).run()
+    assert not at.exception, at.exception
+    assert [slider.value for slider in at.slider] == [50, 19, 75]  # as far as the frame can go
+    pixels = np.asarray(Image.open(io.BytesIO(photo)))
+    assert pictures.address(resize(pixels[150:, :150], 32)) in html(at)
+    answers.worker().close()  # it has this test's folders
 
 
 def run_page_functions() -> dict[str, object]:

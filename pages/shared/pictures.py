@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -103,17 +104,18 @@ def frame(pixels: np.ndarray, key: str, alt: str, longer: int) -> Crop:
     """Show a picture, its longer side `longer` CSS pixels, under a frame that can be dragged and drawn anew.
 
     Gives the square chosen, at first the centred one.  The frame is a selection of Vega-Lite; the
-    square round its centre, as large as its longer side, counts.
+    square round its centre, as large as its longer side, counts.  `frame_by_keys` moves it as well.
     """
     height, width = pixels.shape[:2]
+    first, turn = st.session_state.get(f"first-{key}", (Crop(), 0))
     scale = longer / max(height, width)
     across, down = max(round(width * scale), 24), max(round(height * scale), 24)
-    left, top, side = Crop().box(width, height)
+    left, top, side = first.box(width, height)
     start = {"x": [left / width, (left + side) / width], "y": [top / height, (top + side) / height]}
     spec = {
         "width": across,
         "height": down,
-        "padding": 0,
+        "padding": {"left": 0, "top": 0, "right": 0, "bottom": 0},  # for a plain 0 Streamlit puts 20 pixels below
         "autosize": {"type": "none"},
         "config": {"view": {"stroke": None}},
         "data": {"values": [{"x": 0.5, "y": 0.5, "url": _thumbnail(key, pixels)}]},
@@ -141,19 +143,41 @@ def frame(pixels: np.ndarray, key: str, alt: str, longer: int) -> Crop:
         ],
     }
     with st.container(key=f"frame-{key}"):
-        event = st.vega_lite_chart(spec=spec, on_select="rerun", width="content", key=f"chart-{key}", alt=alt)
-    return _crop(event["selection"].get("frame") or {}, width, height)
+        event = st.vega_lite_chart(spec=spec, on_select="rerun", width="content", key=f"chart-{key}-{turn}", alt=alt)
+    return _crop(event["selection"].get("frame") or {}, width, height, first)
 
 
-def _crop(chosen: dict[str, list[float]], width: int, height: int) -> Crop:
-    """The square for a rectangle in fractions of the picture; the centred one where there is none."""
+def frame_by_keys(pixels: np.ndarray, key: str, crop: Crop) -> None:
+    """The frame's size and place as sliders, for whoever cannot drag or wants the same frame twice."""
+    height, width = pixels.shape[:2]
+    left, top, side = crop.box(width, height)
+    sliders = (  # a frame as wide or as high as the picture cannot move that way
+        ("Size", "size", 10, side / min(width, height), False),
+        ("Left to right", "x", 0, (left + side / 2) / width, side == width),
+        ("Top to bottom", "y", 0, (top + side / 2) / height, side == height),
+    )
+    with st.popover("Set the frame by sliders", icon=":material/crop:", type="tertiary"):
+        for label, name, least, share, fixed in sliders:
+            st.session_state[f"{name}-{key}"] = max(round(100 * share), least)
+            st.slider(label, least, 100, key=f"{name}-{key}", format="%d %%", disabled=fixed,
+                      on_change=_move, args=(key, name, crop))  # fmt: skip
+
+
+def _move(key: str, name: str, crop: Crop) -> None:
+    """Let the frame begin anew where a slider is: what is selected in a chart cannot be set from here."""
+    turn = st.session_state.get(f"first-{key}", (crop, 0))[1]
+    st.session_state[f"first-{key}"] = (replace(crop, **{name: st.session_state[f"{name}-{key}"] / 100}), turn + 1)
+
+
+def _crop(chosen: dict[str, list[float]], width: int, height: int, first: Crop) -> Crop:
+    """The square for a rectangle in fractions of the picture; the `first` one where there is none."""
     try:
         (left, right), (top, bottom) = sorted(chosen["x"]), sorted(chosen["y"])
     except (KeyError, TypeError, ValueError):
-        return Crop()
+        return first
     side = max((right - left) * width, (bottom - top) * height)
     if side < 4:
-        return Crop()
+        return first
     return Crop((left + right) / 2, (top + bottom) / 2, min(side / min(width, height), 1.0))
 
 

@@ -102,6 +102,8 @@ def test_no_bird_no_picture_and_too_much(bare, open_page, tmp_path):
     drop(page, *(tmp_path / name for name in ("broken.jpg", "stripes.png")))
     expect(page.locator("ol.tops")).to_have_count(1, timeout=SLOW)
     expect(page.get_by_text("This does not look like a bird")).to_be_visible()
+    photo = page.locator("[data-testid=stVegaLiteChart] image").first.bounding_box()
+    assert photo["width"] / photo["height"] == pytest.approx(400 / 300, rel=0.02), photo
     alerts = " ".join(page.get_by_role("alert").all_inner_texts())
     assert "broken.jpg is" in alerts
     page.locator("input[type=file]").set_input_files(tmp_path / "huge.png")
