@@ -27,9 +27,9 @@ def page() -> str:
         _question("Is augmentation worth what the report says?", rows, [("basenet-norm-aug", "basenet-norm")]),
         _question("Does dropout beside batch normalization hurt?", rows, [("basenet-bn-dropout", "basenet-bn")]),
         _question("Is average pooling ahead of max pooling?", rows,
-                  [("basenet-avgpool", "basenet-3x3"), ("final", "final-maxpool")]),
-        _question("What do 1x1 bottlenecks save, and what do they cost?", rows, [("final-bottleneck", "final")],
-                  _saving("final-bottleneck", "final")),
+                  [("basenet-avgpool", "basenet-3x3"), ("final-ramp", "final-maxpool")]),
+        _question("What do 1x1 bottlenecks save, and what do they cost?", rows, [("final-bottleneck", "final-ramp")],
+                  _saving("final-bottleneck", "final-ramp")),
         _overfitting(),
         _stable(),
     ]  # fmt: skip

@@ -34,7 +34,7 @@ def store(tmp_path, monkeypatch):
 
 def test_without_models_it_says_so(store):
     page = report.page()
-    assert "Not decided yet." in page and "`final` and `final-maxpool` not trained yet" in page
+    assert "Not decided yet." in page and "`final-ramp` and `final-maxpool` not trained yet" in page
     assert "hint" not in page
 
 

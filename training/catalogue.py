@@ -132,11 +132,6 @@ _add("final", "provisional", "network", "Final design",
      "a quarter of the weights, less overfitting.",
      Report(0.7305, 0.7932, 129, "130 epochs run, about 7 s an epoch on a 2020 Colab GPU"),
      RunSpec(name="final", network=_FINAL, data=_IMPROVED_DATA, fit=_IMPROVED_FIT))  # fmt: skip
-_add("final-maxpool", "final", "pooling", "Final design, max pooling",
-     "Max in place of average pooling. The report: hardly any effect.", network__pooling="max")  # fmt: skip
-_add("final-bottleneck", "final", "bottleneck", "Final design, 1x1 bottlenecks",
-     "A 1x1 convolution to a quarter of the channels before each 3x3 that 128 channels or more enter: "
-     "less than half the operations. The report describes it and did not try it.", network__bottleneck=True)  # fmt: skip
 _add("final-recipe", "final", "recipe", "Final design, short recipe",
      "The same network, a quarter of the epochs: a higher learning rate that warms up and falls to 0, Nesterov momentum, "
      "weight decay, label smoothing, and an average of the weights.",
@@ -146,6 +141,11 @@ _add("final-ramp", "final-recipe", "recipe", "Final design, dropout grows",
      "Dropout rises from nothing to its rates in the course of the training, and kernels shrink forty times as fast: the "
      "network learns first and is made robust then, where full dropout from the start lets it learn but slowly.",
      fit__dropout_ramp=1, fit__weight_decay=0.02)  # fmt: skip
+_add("final-maxpool", "final-ramp", "pooling", "Final design, max pooling",
+     "Max in place of average pooling. The report: hardly any effect.", network__pooling="max")  # fmt: skip
+_add("final-bottleneck", "final-ramp", "bottleneck", "Final design, 1x1 bottlenecks",
+     "A 1x1 convolution to a quarter of the channels before each 3x3 that 128 channels or more enter: "
+     "less than half the operations. The report describes it and did not try it.", network__bottleneck=True)  # fmt: skip
 _add("plumage", "final-recipe", "network", "Plumage's network",
      "Four sizes of three convolutions each, the last two of them a residual pair, and global average pooling in place "
      "of wide dense layers and heavy dropout: fewer weights and fewer operations than the final design.",
