@@ -42,6 +42,17 @@ def test_macs_are_those_of_the_shapes_keras_finds():
         assert describe(network).macs == macs, name
 
 
+def test_strided_pooling_is_a_convolution_that_keeps_the_channels():
+    """Springenberg et al. 2014: 3x3 with strides of 2 in place of a 2x2 pooling, then what follows any convolution."""
+    network = catalogue.variant("basenet-bn").spec.network.model_copy(update={"pooling": "strided"})
+    check(network)
+    layers = describe(network).layers
+    assert [layer.title for layer in layers[3:6]] == ["Conv 6, 3x3, same, stride 2", "Batch norm", "ReLU"]
+    assert layers[3].output_shape == (14, 14, 6) and layers[3].macs == 14 * 14 * 6 * 6 * 9
+    wide = network.model_copy(update={"bottleneck": True, "width": 25.0})
+    assert [layer.kernel for layer in describe(wide).layers if layer.kind == "conv"] == [5, 1, 3, 5, 1, 3]
+
+
 def test_the_figures_stated_for_the_report():
     final = describe(catalogue.variant("final").spec.network)
     assert final.kernel_weights == 3_069_024
@@ -91,7 +102,7 @@ def networks(draw: st.DrawFn) -> Network:
             classes=draw(st.integers(2, 30)),
             activation=draw(st.sampled_from(["relu", "elu", "gelu", "silu", "tanh"])),
             batch_norm=draw(st.sampled_from(["off", "convolutions", "all"])),
-            pooling=draw(st.sampled_from(["max", "average"])),
+            pooling=draw(st.sampled_from(["max", "average", "strided"])),
             dropout=tuple(draw(st.lists(st.sampled_from([0, 0.1, 0.5]), min_size=places, max_size=places))),
             split_5x5=draw(st.booleans()),
             bottleneck=draw(st.booleans()),

@@ -74,6 +74,16 @@ CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
+def test_a_strided_convolution_and_another_activation() -> None:
+    spec = catalogue.variant("basenet-bn").spec.replace({"network.pooling": "strided", "network.activation": "tanh"})
+    model = run(spec)["build_network"]()
+    assert [tuple(layer.output.shape[1:]) for layer in model.layers] == [
+        layer.output_shape for layer in describe(spec.network).layers
+    ]
+    assert model.get_layer("conv_2").strides == (2, 2)
+    assert {layer.activation.__name__ for layer in model.layers if "tanh" in layer.name} == {"tanh"}
+
+
 @pytest.mark.parametrize("name", CHANGES)
 def test_the_fit_settings_are_the_designs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import keras

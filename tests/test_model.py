@@ -88,6 +88,19 @@ def test_a_training_step_with_shortcuts_equals_keras_layers(batch_norm, eight_at
     check_step(RESIDUAL.model_copy(update={"batch_norm": batch_norm}))
 
 
+@pytest.mark.parametrize("batch_norm", ["all", "off"])
+def test_a_training_step_with_strided_convolutions_equals_keras_layers(batch_norm, eight_at_once):
+    blocks = [
+        {"kind": "conv", "filters": 16},
+        {"kind": "pool"},
+        {"kind": "conv", "filters": 32},
+        {"kind": "pool", "size": 3},
+    ]
+    check_step(
+        Network(input_shape=(9, 8, 3), blocks=[*blocks, {"kind": "flatten"}], pooling="strided", batch_norm=batch_norm)
+    )
+
+
 @pytest.mark.parametrize("activation", ["relu", "elu", "gelu", "silu", "tanh"])
 def test_every_activation(activation):
     blocks = [{"kind": "conv", "filters": 16}, {"kind": "global_pool"}, {"kind": "dense", "units": 5}]

@@ -429,6 +429,18 @@ def test_draw_again_says_why_it_cannot() -> None:
     assert at.button(key="resample").disabled and "augmentation is off" in at.button(key="resample").help
 
 
+def test_strided_pooling_tells_what_it_costs_and_is_drawn() -> None:
+    from pages.shared import diagram
+
+    spec = catalogue.variant("basenet").spec.replace({"network.pooling": "strided"})
+    pooling = toggles.BY_KEY["pooling"]
+    told = switches.effect(pooling, spec)
+    assert told and "multiply-adds" in told and f"{describe(spec.network).macs:,} against 614,050" in told
+    assert switches.effect(pooling, spec.replace({"network.pooling": "average"})) is None
+    drawn = diagram.draw(spec.network, catalogue.variant("basenet").spec.network, "basenet")
+    assert "3×3 /2" in drawn and "Conv 3×3 /2, 6" in drawn and "pooling" not in drawn
+
+
 def test_dropout_places_are_named() -> None:
     assert switches.dropout_places(catalogue.variant("final").spec) == [
         "after pooling 1", "after convolution 5", "after pooling 2", "after pooling 3", "before the last dense",

@@ -32,7 +32,7 @@ def test_specs_are_frozen():
         ({"network.dropout": [0.1]}, ["network.dropout", "[0.1]", "3 places"]),
         ({"network.input_shape": [4, 4, 3]}, ["network.blocks.0.kernel", "5", "4x4"]),
         ({"network.blocks.0.kernel": 11, "network.blocks.3.kernel": 11}, ["network.blocks.4.size", "2", "1x1"]),
-        ({"network.pooling": "min"}, ["network.pooling", "min", "'max' or 'average'"]),
+        ({"network.pooling": "min"}, ["network.pooling", "min", "'max', 'average' or 'strided'"]),
         ({"network.blocks.0.filters": 0}, ["network.blocks.0.filters", "0", "greater than or equal to 1"]),
         ({"fit.learning_rate": float("nan")}, ["fit.learning_rate", "NaN", "finite"]),
         ({"fit.learning_rate": -1}, ["fit.learning_rate", "-1", "greater than 0"]),

@@ -107,15 +107,19 @@ def _convolutions(spec: RunSpec, precision: str) -> Callable[[int], Any]:
             kernel = (layer.kernel, layer.kernel, layer.input_shape[-1], layer.filters)
             shapes = (spec.fit.batch_size, *layer.input_shape), kernel, (spec.fit.batch_size, *layer.output_shape)
             cases.append(
-                (layer.padding.upper(), [tf.Variable(tf.cast(tf.random.normal(s), precision)) for s in shapes])
+                (
+                    layer.padding.upper(),
+                    layer.stride,
+                    [tf.Variable(tf.cast(tf.random.normal(s), precision)) for s in shapes],
+                )
             )
 
     def once() -> tf.Tensor:
         results: list[tf.Tensor] = []
-        for number, (padding, case) in enumerate(cases):
+        for number, (padding, stride, case) in enumerate(cases):
             x, kernel, y = (variable.read_value() for variable in case)
-            options: Any = {"out_backprop": y, "strides": [1, 1, 1, 1], "padding": padding}
-            results.append(tf.nn.conv2d(x, kernel, 1, padding))
+            options: Any = {"out_backprop": y, "strides": [1, stride, stride, 1], "padding": padding}
+            results.append(tf.nn.conv2d(x, kernel, stride, padding))
             results.append(tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, **options))
             if number:  # nothing is before the first layer
                 results.append(tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, **options))

@@ -18,18 +18,18 @@ FEW, FILLED = 16, 32  # filters up to which several pixels are computed together
 NARROW = 16  # channels of the pictures below which gradients of our own gained nothing
 
 
-def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None = None) -> tf.Tensor:
-    """`tf.nn.conv2d` with strides of 1, and `bias`, (filters,), added where there is one.
+def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None = None, stride: int = 1) -> tf.Tensor:
+    """`tf.nn.conv2d`, and `bias`, (filters,), added where there is one.
 
     The same within rounding, computed in the way that is fastest, which depends on the processor and on the
-    shapes (docs/speed.md).  With a GPU, not measured, and for 1x1 kernels TensorFlow's own stays.
+    shapes (docs/speed.md).  With a GPU, not measured, for 1x1 kernels and strides above 1 TensorFlow's own stays.
     """
     import tensorflow as tf
 
     rows, columns, *channels = kernel.shape
     inputs = (x, kernel) if bias is None else (x, kernel, bias)
-    if rows * columns == 1 or tf.config.list_physical_devices("GPU"):
-        return plain_conv2d(x, kernel, padding, bias)
+    if rows * columns == 1 or stride > 1 or tf.config.list_physical_devices("GPU"):
+        return plain_conv2d(x, kernel, padding, bias, stride)
     eight = kernel.dtype == tf.float32 and computes_eight_at_once()
     wide = (rows, columns) == (3, 3) and min(channels) >= WIDE
     if eight and wide and winograd.tiles(x, padding) >= MANY:
@@ -44,11 +44,13 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None
     return plain_conv2d(x, kernel, padding, bias)
 
 
-def plain_conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None = None) -> tf.Tensor:
-    """TensorFlow's own, with strides of 1."""
+def plain_conv2d(
+    x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None = None, stride: int = 1
+) -> tf.Tensor:
+    """TensorFlow's own."""
     import tensorflow as tf
 
-    y = tf.nn.conv2d(x, kernel, 1, padding)
+    y = tf.nn.conv2d(x, kernel, stride, padding)
     return y if bias is None else tf.nn.bias_add(y, bias)
 
 

@@ -36,6 +36,7 @@ class Layer:
     filters: int = 0
     kernel: int = 0
     padding: str = ""
+    stride: int = 0
     pooling: str = ""  # "max" or "average"
     size: int = 0
     rate: float = 0.0
@@ -58,7 +59,8 @@ class Layer:
         """A short line as in the report's tables: 'Conv 64, 3x3, valid'."""
         match self.kind:
             case "conv":
-                return f"Conv {self.filters}, {self.kernel}x{self.kernel}, {self.padding}"
+                stride = f", stride {self.stride}" if self.stride > 1 else ""
+                return f"Conv {self.filters}, {self.kernel}x{self.kernel}, {self.padding}{stride}"
             case "batch_norm":
                 return "Batch norm"
             case "activation":
@@ -154,12 +156,14 @@ class _Stack:
         activation = self.network.activation
         self.add("activation", f"{name}_{activation}", self.shape, activation=activation)
 
-    def conv(self, filters: int, kernel: int, padding: str, shortcut: Layer | None = None) -> None:
+    def conv(self, filters: int, kernel: int, padding: str, shortcut: Layer | None = None, stride: int = 1) -> None:
         if len(self.shape) != 3:
             raise ValueError(
                 f"blocks.{self.block} is a convolution, but its input is a vector of {self.shape[0]} values; "
                 "convolutions are possible only on pictures, before flatten or global_pool"
             )
+        if self.network.bottleneck and kernel == 3 and self.shape[-1] >= BOTTLENECK_FROM:
+            self.conv(self.shape[-1] // 4, 1, "same")
         height, width, channels = self.shape
         if padding == "valid":
             height, width = height - kernel + 1, width - kernel + 1
@@ -169,11 +173,12 @@ class _Stack:
                     f"convolution needs at least {kernel}x{kernel} pixels, and {self.shape[0]}x{self.shape[1]} arrive "
                     "here; use same padding, a smaller kernel or one pooling less before it"
                 )
+        height, width = -(-height // stride), -(-width // stride)
         weights = kernel * kernel * channels * filters
         self.add(
             "conv", name := self.name("conv"), (height, width, filters),
             params=weights + filters, kernel_weights=weights, macs=height * width * weights,
-            filters=filters, kernel=kernel, padding=padding,
+            filters=filters, kernel=kernel, padding=padding, stride=stride,
         )  # fmt: skip
         self.normalize_and_activate(name, self.network.batch_norm != "off", shortcut)
 
@@ -193,8 +198,10 @@ def expand(network: Network) -> tuple[Layer, ...]:
     the same filters, same padding, after each; `bottleneck` puts a 1x1 to a quarter of the
     channels before each 3x3 to which 128 channels or more come in; `residual` adds the input of
     those convolutions of a place that keep the shape to their output, before the activation
-    (He et al. 2015, arXiv:1512.03385); `width` scales filters and units.  Raises ValueError (pydantic makes a `SpecError` of it) where a size reaches 0
-    or layers do not fit, naming the block, the value and what is allowed.
+    (He et al. 2015, arXiv:1512.03385); `width` scales filters and units; "strided" `pooling` puts, in place of a pooling
+    of n x n, a convolution of n + 1 x n + 1 that moves by n pixels and keeps the channels (Springenberg et al. 2014,
+    arXiv:1412.6806).  Raises ValueError (pydantic makes a `SpecError` of it) where a size reaches 0 or layers do not
+    fit, naming the block, the value and what is allowed.
     """
     stack = _Stack(network)
     scaled = lambda number: max(1, round(number * network.width))  # noqa: E731
@@ -211,8 +218,6 @@ def expand(network: Network) -> tuple[Layer, ...]:
                 channels = stack.shape[-1]
                 if network.residual and shortcut is None and (channels, padding) == (filters, "same") and stack.layers:
                     shortcut = stack.layers[-1]
-                if network.bottleneck and kernel == 3 and channels >= BOTTLENECK_FROM:
-                    stack.conv(channels // 4, 1, "same")
                 stack.conv(filters, kernel, padding, shortcut if number == len(parts) else None)
         elif block.kind == "pool":
             if len(stack.shape) != 3:
@@ -223,6 +228,9 @@ def expand(network: Network) -> tuple[Layer, ...]:
                     f"blocks.{stack.block}.size = {block.size} is not possible: {height}x{width} pixels arrive here "
                     "and the pooling would leave none; remove it or use a smaller size"
                 )
+            if network.pooling == "strided":
+                stack.conv(channels, block.size + 1, "same", stride=block.size)
+                continue
             shape = (height // block.size, width // block.size, channels)
             stack.add("pool", stack.name("pool"), shape, size=block.size, pooling=network.pooling)
         elif block.kind == "dropout":

@@ -65,7 +65,8 @@ def _layer(layer: Layer, dropout: str) -> str:
     name = f'name="{layer.name}"'
     match layer.kind:
         case "conv":
-            return f'layers.Conv2D({layer.filters}, {layer.kernel}, padding="{layer.padding}", {name})'
+            stride = f"strides={layer.stride}, " if layer.stride > 1 else ""
+            return f'layers.Conv2D({layer.filters}, {layer.kernel}, {stride}padding="{layer.padding}", {name})'
         case "batch_norm":
             return f"layers.BatchNormalization({name})"
         case "activation":

@@ -53,7 +53,12 @@ def _keras_layer(layer: Layer, initializer: Any) -> keras.layers.Layer:
     match layer.kind:
         case "conv":
             return layers.Conv2D(
-                layer.filters, layer.kernel, padding=layer.padding, kernel_initializer=initializer, name=layer.name
+                layer.filters,
+                layer.kernel,
+                layer.stride,
+                layer.padding,
+                kernel_initializer=initializer,
+                name=layer.name,
             )
         case "batch_norm":
             return layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=layer.name)
@@ -153,7 +158,7 @@ def forward(
                 if layer.kind == "conv":
                     # Inference is TensorFlow's own on every processor, so that figures differ as little as can be.
                     convolve = plain_conv2d if seed is None else conv2d
-                    x = convolve(x, kernel, layer.padding.upper(), bias)
+                    x = convolve(x, kernel, layer.padding.upper(), bias, layer.stride)
                 else:
                     x = tf.matmul(x, kernel)
                     x = x if bias is None else tf.nn.bias_add(x, bias)

@@ -24,7 +24,7 @@ class Conv(Frozen):
 
 
 class Pool(Frozen):
-    """A place where the spatial size shrinks `size` times; the kind is `Network.pooling`."""
+    """A place where the spatial size shrinks `size` times; how, is `Network.pooling`."""
 
     kind: Literal["pool"] = "pool"
     size: int = Field(default=2, ge=2, le=8)
@@ -68,7 +68,7 @@ class Network(Frozen):
     classes: int = Field(default=25, ge=2, le=10000)
     activation: Literal["relu", "elu", "gelu", "silu", "tanh"] = "relu"
     batch_norm: Literal["off", "convolutions", "all"] = "off"
-    pooling: Literal["max", "average"] = "max"
+    pooling: Literal["max", "average", "strided"] = "max"
     dropout: tuple[Rate, ...] = ()
     split_5x5: bool = False
     bottleneck: bool = False

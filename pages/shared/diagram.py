@@ -16,6 +16,7 @@ from math import log2
 
 from pages.shared import style
 from pages.shared.boxes import Box, boxes
+from training.describe import Layer
 from training.network_spec import Network
 
 WIDTH, TOP, TALL, BOTTOM = 1000, 56, 176, 72  # the row: space above, the input's height, space below
@@ -176,7 +177,7 @@ def _note(box: Box) -> str:
         return "input"
     match layer.kind:
         case "conv":
-            return f"{layer.kernel}×{layer.kernel}"
+            return f"{layer.kernel}×{layer.kernel}{_stride(layer)}"
         case "pool":
             return f"{'avg' if layer.pooling == 'average' else 'max'} {layer.size}×{layer.size}"
         case "global_pool":
@@ -184,6 +185,11 @@ def _note(box: Box) -> str:
         case "flatten":
             return "flatten"
     return "output" if layer.name == "output" else "dense"
+
+
+def _stride(layer: Layer) -> str:
+    """ " /2" where a convolution moves by two pixels, as papers write it."""
+    return f" /{layer.stride}" if layer.stride > 1 else ""
 
 
 def _text(
@@ -229,7 +235,7 @@ def _line(box: Box) -> str:
         return "Input"
     match layer.kind:
         case "conv":
-            return f"Conv {layer.kernel}×{layer.kernel}, {layer.filters}"
+            return f"Conv {layer.kernel}×{layer.kernel}{_stride(layer)}, {layer.filters}"
         case "pool":
             return f"{'Avg' if layer.pooling == 'average' else 'Max'} pool"
         case "global_pool":

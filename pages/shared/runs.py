@@ -27,7 +27,6 @@ _LABELS = {
     "fit.teacher": "Teacher",
     "network.classes": "Classes",
     "network.input_shape": "Network's input",
-    "network.activation": "Activation",
     "fit.minutes": "Time limit in minutes",
     "fit.early_stopping.patience": "Early stopping: patience",
     "fit.early_stopping.max_epochs": "Early stopping: at most epochs",
@@ -36,7 +35,6 @@ _LABELS = {
     "fit.nesterov": "Nesterov momentum",
     "fit.decay": "Learning-rate decay",
     "fit.warmup_epochs": "Warm-up epochs",
-    "fit.weight_decay": "Weight decay",
     "fit.fine_tune": "Fine-tuning of the extractor",
     "fit.precision": "Number format",
 }

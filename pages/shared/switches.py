@@ -130,7 +130,8 @@ def _all_at_once() -> None:
 
 def effect(toggle: Toggle, spec: RunSpec) -> str | None:
     """What a toggle of the convolutions that is on does to this very design, computed."""
-    if toggle.key not in ("split_5x5", "bottleneck", "residual") or not toggle.is_on(spec):
+    on = toggle.key in ("split_5x5", "bottleneck", "residual") and toggle.is_on(spec)
+    if not on and toggle.read(spec) != "strided":
         return None
     network = describe(spec.network)
     if toggle.key == "residual":
