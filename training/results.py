@@ -78,15 +78,21 @@ class Row:
 
 
 def cards(name: str, directory: Path | None = None) -> list[dict[str, Any]]:
-    """The cards of every stored seed of a variant whose test set was evaluated, shipped one first.
+    """The cards of every stored seed of a variant whose test set was evaluated, shipped one first."""
+    return [card for _, card in stored(name, directory)]
+
+
+def stored(name: str, directory: Path | None = None) -> list[tuple[RunDir, dict[str, Any]]]:
+    """The same with their directories.
 
     A card that is damaged, or being written, is no figure, nor is one of another spec or with the seed of one before.
     """
     folder = (directory or models_dir()) / name
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, tuple[RunDir, dict[str, Any]]] = {}
     first = catalogue.variant(name).spec if name in catalogue.names() else None
     for place in [folder, *sorted(folder.glob("seed-*"))]:
-        card = RunDir(place).card()
+        run = RunDir(place)
+        card = run.card()
         if card is None or not card["figures"].get("test"):
             continue
         try:
@@ -95,7 +101,7 @@ def cards(name: str, directory: Path | None = None) -> list[dict[str, Any]]:
             continue
         first = first or spec
         if spec.with_seed(first.fit.seed) == first:
-            found.setdefault(spec.fit.seed, card)
+            found.setdefault(spec.fit.seed, (run, card))
     return list(found.values())
 
 
