@@ -370,6 +370,13 @@ def test_delete_asks_first_and_then_leaves_nothing(places: Path) -> None:
     assert not run.path.exists() and "run" not in asked(at)
 
 
+def test_a_waiting_run_has_its_axes_so_that_the_browser_can_draw_the_first_point_at_once(places: Path) -> None:
+    run = rundir.create(DRAWN, queued=True)
+    at = show("train", run=run.id)
+    charts = [json.loads(chart.proto.spec) for chart in at.get("vega_lite_chart")]
+    assert [chart["encoding"]["y"]["scale"] for chart in charts] == [{"domain": [0, 3]}, {"domain": [0, 1]}]
+
+
 def test_runs_under_way_come_first_in_the_list(places: Path) -> None:
     waiting = rundir.create(DRAWN, queued=True)
     waiting.write_status(created=0.0)

@@ -88,9 +88,10 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
     accuracy = measure == "accuracy"
     axis = {"title": None, "format": ".0%"} if accuracy else {"title": None}
     # The padding keeps points at an edge whole.
-    scale: dict[str, Any] = (
-        {"domain": [0, 1]} if accuracy and not values else {"zero": False, "nice": True, "padding": 6}
-    )
+    scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 6}
+    across: dict[str, Any] = {"zero": False, "nice": False, "padding": 8}
+    if not values:  # axes alone, until the first point comes
+        scale, across = {"domain": [0, 1 if accuracy else 3]}, {"domain": [0, 1]}
     trained = [row["value"] for row in values if row["part"] == "training"]
     if not accuracy and trained and max(row["value"] for row in values) > 2 * max(trained):
         # Batch norm's moving statistics are far off in the first epochs, and the loss with them: let it leave the chart.
@@ -121,7 +122,7 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
                 "field": "epoch",
                 "type": "quantitative",
                 "axis": {"title": "epoch", "tickMinStep": 1, "grid": False},
-                "scale": {"zero": False, "nice": False, "padding": 8},
+                "scale": across,
             },
             "y": {"field": "value", "type": "quantitative", "axis": axis, "scale": scale},
             "color": color,

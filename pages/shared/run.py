@@ -50,8 +50,9 @@ def body(run: RunDir, seen: tuple[str, bool]) -> None:
     st.subheader(controls.title(spec, limit=10), anchor=False)
     st.caption(_facts(spec))
     progress(status, spec)
-    if history:
+    if history or state in ACTIVE:  # empty at first: the browser loads what draws charts while the network is built
         curves.one(history)
+    if history:
         figures_of(spec, history)
     buttons(run, spec, state)
     if state == "finished":

@@ -16,9 +16,11 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.browser import chromium
 from tests.browser.app import App
-from tests.browser.page import PAGES, errors_of, settle
+from tests.browser.page import PAGES, address, errors_of, settle
 
-HOME, SWITCH = 3.0, 0.5  # seconds: what Plumage promises
+HOME, SWITCH, POINT = 3.0, 0.5, 3.0  # seconds: what Plumage promises
+READING = 15  # seconds that a person takes over the Train page before the click
+DESIGNS = ("basenet", "final")
 
 
 def home_seconds(app: App, page: Page) -> float:
@@ -53,6 +55,24 @@ def switch_seconds(page: Page, name: str) -> float:
     return milliseconds / 1000
 
 
+FIRST_POINT = """clicked => [...document.querySelectorAll('[data-testid=stVegaLiteChart]')].some(chart =>
+    [...chart.querySelectorAll('.mark-line path, .mark-symbol path')].some(mark => mark.getAttribute('d')))
+    && performance.now() - clicked"""
+
+
+def first_point_seconds(app: App, page: Page, design: str) -> float:
+    """From a click on Start training to a mark on the live curves, by the browser's own clock."""
+    page.goto(f"{address(app.url, 'train')}?from={design}")
+    settle(page)
+    page.wait_for_timeout(READING * 1000)
+    clicked = page.evaluate("() => performance.now()")
+    page.get_by_role("button", name="Start training").click()
+    milliseconds = page.wait_for_function(FIRST_POINT, arg=clicked, polling="raf", timeout=120_000).json_value()
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    return milliseconds / 1000
+
+
 def line(what: str, seconds: list[float], limit: float) -> str:
     middle = statistics.median(seconds)
     verdict = "within" if middle < limit else "OVER"
@@ -63,6 +83,7 @@ def main(repeats: int = 5) -> int:
     starts: list[float] = []
     first: dict[str, list[float]] = {name: [] for name in PAGES[1:]}
     again: dict[str, list[float]] = {name: [] for name in PAGES}
+    points: dict[str, list[float]] = {name: [] for name in DESIGNS}
     errors: list[str] = []
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=chromium.find(), args=chromium.flags())
@@ -77,6 +98,8 @@ def main(repeats: int = 5) -> int:
                     seconds.append(switch_seconds(page, name))
                 for name, seconds in again.items():
                     seconds.append(switch_seconds(page, name))
+                for name, seconds in points.items():
+                    seconds.append(first_point_seconds(app, page, name))
             finally:
                 context.close()
                 app.stop_everything()
@@ -86,6 +109,8 @@ def main(repeats: int = 5) -> int:
     for visit, switches in (("first", first), ("again", again)):
         for name, seconds in switches.items():
             print(line(f"to {name}, {visit}", seconds, SWITCH))
+    for name, seconds in points.items():
+        print(line(f"first point of {name}", seconds, POINT))
     for error in dict.fromkeys(errors):
         print(f"console: {error}")
     return 0
