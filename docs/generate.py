@@ -16,6 +16,7 @@ from typing import Any
 from docs import report
 from training import bench, bench_sides, catalogue, cost, growth, results, rundir, toggles
 from training.birds import results as birds
+from training.status import whole_epochs
 from training.toggles import Toggle
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,7 +154,7 @@ def time_to_accuracy() -> str:
 
 def _validation(run: rundir.RunDir) -> list[float]:
     """Validation accuracy epoch by epoch."""
-    return [line["val_accuracy"] for line in run.history() if line["kind"] == "epoch"]
+    return [line["val_accuracy"] for line in whole_epochs(run.history())]
 
 
 def _first(curve: list[float], mark: float) -> int | None:

@@ -17,6 +17,7 @@ from training.paths import models_dir
 from training.results import Row
 from training.rundir import RunDir
 from training.spec import RunSpec
+from training.status import whole_epochs
 
 AT_MOST = 8  # as many as there are colours
 _KEY = "compare-runs"
@@ -181,7 +182,7 @@ def _option(run: RunDir, spec: RunSpec) -> str:
 
 
 def show_curves(histories: Mapping[str, Sequence[runs.Row]]) -> None:
-    if not any(runs.epochs(history) for history in histories.values()):
+    if not any(whole_epochs(history) for history in histories.values()):
         st.info("No epoch has ended yet, so there is no curve to draw.", icon=":material/hourglass_empty:")
         return
     curves.several(histories)
@@ -229,7 +230,7 @@ def download(histories: Mapping[str, Sequence[runs.Row]], summaries: Mapping[str
     if present.is_on():
         return
     figures = [{"run": name, **summary} for name, summary in summaries.items()]
-    curves = [{"run": name, **row} for name, history in histories.items() for row in runs.epochs(history)]
+    curves = [{"run": name, **row} for name, history in histories.items() for row in whole_epochs(history)]
     left, right, _ = st.columns([1, 1, 3])
     for column, what, rows in ((left, "figures", figures), (right, "curves", curves)):
         column.download_button(

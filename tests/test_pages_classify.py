@@ -350,11 +350,8 @@ def test_frames_become_squares_inside_the_picture():
     assert _crop({}, 400, 300, Crop()).box(400, 300) == (50, 0, 300)
     assert _crop({"x": [0.0, 0.25], "y": [0.0, 0.2]}, 400, 300, Crop()).box(400, 300) == (0, 0, 100)
     assert _crop({"x": [0.75, 1.0], "y": [1.0, 0.9]}, 400, 300, Crop()).box(400, 300) == (300, 200, 100)
-    assert _crop({"x": [0.5, 0.5], "y": [0.5, 0.5]}, 400, 300, Crop()).box(400, 300) == (
-        50,
-        0,
-        300,
-    )  # a click: centred again
+    click = {"x": [0.5, 0.5], "y": [0.5, 0.5]}
+    assert _crop(click, 400, 300, Crop()).box(400, 300) == (50, 0, 300)  # centred again
 
 
 def test_sliders_set_the_frame(monkeypatch, tmp_path):

@@ -106,17 +106,12 @@ def _convolutions(spec: RunSpec, precision: str) -> Callable[[int], Any]:
         if layer.kind == "conv":
             kernel = (layer.kernel, layer.kernel, layer.input_shape[-1], layer.filters)
             shapes = (spec.fit.batch_size, *layer.input_shape), kernel, (spec.fit.batch_size, *layer.output_shape)
-            cases.append(
-                (
-                    layer.padding.upper(),
-                    layer.stride,
-                    [tf.Variable(tf.cast(tf.random.normal(s), precision)) for s in shapes],
-                )
-            )
+            cases.append((layer, [tf.Variable(tf.cast(tf.random.normal(s), precision)) for s in shapes]))
 
     def once() -> tf.Tensor:
         results: list[tf.Tensor] = []
-        for number, (padding, stride, case) in enumerate(cases):
+        for number, (layer, case) in enumerate(cases):
+            padding, stride = layer.padding.upper(), layer.stride
             x, kernel, y = (variable.read_value() for variable in case)
             options: Any = {"out_backprop": y, "strides": [1, stride, stride, 1], "padding": padding}
             results.append(tf.nn.conv2d(x, kernel, stride, padding))

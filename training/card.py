@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import training
 from training.describe import describe
 from training.rundir import RunDir, RunError
+from training.status import whole_epochs
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -36,7 +37,7 @@ def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[
     Raises `RunError` where the history has no epoch.
     """
     spec = run.spec()
-    epochs = [line for line in run.history() if line["kind"] == "epoch"]
+    epochs = whole_epochs(run.history())
     if not epochs:
         raise RunError(
             f"{run.file('history.jsonl')} has lost the lines of the epochs: put the old file back, or delete "

@@ -9,6 +9,7 @@ from training import console, data, rundir, teacher
 from training.birds import backbones, pretrained
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
+from training.status import whole_epochs
 
 
 def fit(spec: RunSpec | None, directory: Path | None, resume: bool, quiet: bool) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def row(run: RunDir) -> dict[str, Any]:
     except RunError:
         spec = None
     figures = card["figures"] if card else None
-    epochs = [line for line in run.history() if line["kind"] == "epoch"]
+    epochs = whole_epochs(run.history())
     validation = (figures["validation"] if figures else epochs[-1] if epochs else {}) or {}
     return {
         "run": run.id,

@@ -12,6 +12,7 @@ from training.evaluate import evaluate, figures
 from training.paths import models_dir
 from training.rundir import RunDir, RunError, write_atomic
 from training.spec import RunSpec, SpecError, difference
+from training.status import whole_epochs
 
 
 def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool = False) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
         trained, mean, std = weights.load(run.file("weights.npz"))
         weights.save(made.file("weights.npz"), trained, mean, std, "float32" if card_only else form)
         write_atomic(made.file("spec.json"), spec.to_json() + "\n")
-        epochs = [line for line in run.history() if line["kind"] == "epoch"]
+        epochs = whole_epochs(run.history())
         write_atomic(made.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in epochs))
         _measure(made, card, "float32" if card_only else form)
         if card_only:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+Line = TypeVar("Line", bound=Mapping[str, Any])
 
 ACTIVE = ("queued", "running")
 STATES = (*ACTIVE, "stopped", "finished", "failed")
@@ -37,3 +40,8 @@ def is_line(line: Any) -> bool:
         return False
     needed = ["epoch", "step", "loss", "accuracy"] + ["val_loss", "val_accuracy"] * (line["kind"] == "epoch")
     return all(_is_number(line.get(name)) for name in needed) and _is_number(line.get("seconds", 0))
+
+
+def whole_epochs(history: Iterable[Line]) -> list[Line]:
+    """The whole epochs of a history, without the finer points within them."""
+    return [line for line in history if line.get("kind", "epoch") == "epoch"]

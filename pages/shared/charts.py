@@ -15,6 +15,7 @@ import streamlit as st
 from pages.shared import present, style
 from training.describe import describe
 from training.network_spec import Network
+from training.status import whole_epochs
 
 Row = Mapping[str, Any]
 
@@ -31,7 +32,7 @@ def show(spec: dict[str, Any], key: str | None = None, alt: str | None = None) -
 
 def curve(history: Sequence[Row], measure: str, height: int = 300) -> dict[str, Any]:
     """One chart of `measure` ("loss" or "accuracy") by epoch for one run."""
-    epochs = [row for row in history if row.get("kind", "epoch") == "epoch"]
+    epochs = whole_epochs(history)
     steps = [row for row in history if row.get("kind") == "step"]
     values = [{"epoch": row["epoch"], "value": row.get(f"val_{measure}"), "part": "validation"} for row in epochs]
     # The finer in-epoch means show a first epoch live; after it, the epochs' own means are the honest curve.
@@ -59,8 +60,7 @@ def overlay(runs: Mapping[str, Sequence[Row]], measure: str, height: int = 340) 
     values = [
         {"epoch": row["epoch"], "value": row.get(field), "run": name, "part": part}
         for name, history in runs.items()
-        for row in history
-        if row.get("kind", "epoch") == "epoch"
+        for row in whole_epochs(history)
         for field, part in ((measure, "training"), (f"val_{measure}", "validation"))
         if row.get(field) is not None
     ]

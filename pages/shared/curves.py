@@ -8,6 +8,7 @@ from html import escape
 import streamlit as st
 
 from pages.shared import charts, runs, style
+from training.status import whole_epochs
 
 _CSS = """
 .legend {display: flex; flex-wrap: wrap; gap: .1rem 1.2rem; line-height: 1.5;}
@@ -30,7 +31,7 @@ def several(histories: Mapping[str, Sequence[runs.Row]], height: int = 340) -> N
     _legend([(name, f"solid {colour}", "") for name, colour in zip(histories, colours, strict=True)])
     _legend([("validation", "solid", ""), ("training", "dashed", TRAINING)])
     specs = {measure: charts.overlay(histories, measure, height) for measure in ("loss", "accuracy")}
-    if any(len(runs.epochs(history)) < 3 for history in histories.values()):
+    if any(len(whole_epochs(history)) < 3 for history in histories.values()):
         for spec in specs.values():
             spec["mark"]["point"] = {"size": 30}  # a line of one point cannot be seen
     _pair(specs, f"of {', '.join(histories)}")

@@ -15,6 +15,7 @@ from training.birds import backbones
 from training.describe import describe
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError, difference, flatten
+from training.status import whole_epochs
 
 Row = Mapping[str, Any]
 
@@ -54,27 +55,22 @@ def entry(spec: RunSpec) -> catalogue.Variant | None:
     return None
 
 
-def epochs(history: Iterable[Row]) -> list[Row]:
-    """The whole epochs of a history, without the finer points within them."""
-    return [row for row in history if row.get("kind", "epoch") == "epoch"]
-
-
 def best(history: Iterable[Row]) -> Row | None:
     """The epoch with the lowest validation loss; None before the first."""
-    measured = [row for row in epochs(history) if row.get("val_loss") is not None]
+    measured = [row for row in whole_epochs(history) if row.get("val_loss") is not None]
     return min(measured, key=lambda row: row["val_loss"], default=None)
 
 
 def kept(spec: RunSpec, history: Iterable[Row]) -> Row | None:
     """The epoch whose weights are kept: with early stopping the one of the lowest validation loss, else the last."""
     rows = list(history)
-    measured = [row for row in epochs(rows) if row.get("val_loss") is not None]
+    measured = [row for row in whole_epochs(rows) if row.get("val_loss") is not None]
     return best(rows) if spec.fit.early_stopping or not measured else measured[-1]
 
 
 def up_to_now(history: Sequence[Row]) -> list[Row]:
     """The history with the finer points of the unfinished epoch as points of the training curve."""
-    whole = epochs(history)
+    whole = whole_epochs(history)
     if len(whole) < 3:  # the chart shows all the fine points there are
         return list(history)
     return [*whole, *({**row, "kind": "epoch"} for row in history if row["epoch"] > whole[-1]["epoch"])]
@@ -202,7 +198,7 @@ def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | Non
     training = (top or {}).get("accuracy")
     return {
         "data": spec.data.name,
-        "epochs": max((row["epoch"] for row in epochs(rows)), default=figures.get("epochs")),
+        "epochs": max((row["epoch"] for row in whole_epochs(rows)), default=figures.get("epochs")),
         "kept_epoch": top["epoch"] if top else figures.get("chosen_epoch"),
         "best_epoch": least["epoch"] if least else figures.get("best_epoch"),
         "validation_loss": top["val_loss"] if top else None,
@@ -215,5 +211,5 @@ def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | Non
         "head_only": bool(spec.data.backbone),
         "parameters": description.params,
         "operations": description.macs,
-        "seconds": (card or {}).get("wall_seconds") or sum(row.get("seconds") or 0 for row in epochs(rows)),
+        "seconds": (card or {}).get("wall_seconds") or sum(row.get("seconds") or 0 for row in whole_epochs(rows)),
     }
