@@ -91,7 +91,7 @@ def prepare() -> None:
         _missing([info for info in data.status() if not info.available])
     run.others(None)
     with suppress(RunError, OSError):  # a start is then slower, and says itself what is wrong
-        launcher.keep_warm()
+        launcher.expect(spec)
 
 
 def of_command_line(name: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests import small
 from training import catalogue, handover, launcher, paths, rundir, standby
+from training.ahead import Ahead
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
@@ -155,7 +156,7 @@ def test_the_waiting_process_warms_up_and_leaves_when_idle(runs: Path, monkeypat
     warmed: list[None] = []
     monkeypatch.setattr(standby, "IDLE_SECONDS", 0.3)
     monkeypatch.setattr(standby, "warm_up", lambda: warmed.append(None))
-    assert standby.wait_for_run(launcher.lock("turn")) is None
+    assert standby.wait_for_run(launcher.lock("turn"), Ahead()) is None
     assert warmed == [None] and not launcher.held("turn")
 
 
@@ -163,7 +164,7 @@ def test_while_one_trains_the_next_waits_without_loading_anything(runs: Path, mo
     monkeypatch.setattr(standby, "warm_up", lambda: pytest.fail("it loaded TensorFlow beside a training"))
     monkeypatch.setattr(standby, "IDLE_SECONDS", 0.3)
     with launcher.lock("turn"):
-        assert standby.wait_for_run(launcher.lock("turn")) is None
+        assert standby.wait_for_run(launcher.lock("turn"), Ahead()) is None
 
 
 @pytest.mark.parametrize("again", [launcher.submit, launcher.resume])
@@ -183,7 +184,7 @@ def test_a_run_is_trained_where_its_submitter_reads_and_writes(
     monkeypatch.delenv("PLUMAGE_DATA")
     monkeypatch.setenv("PLUMAGE_MODELS", "old")
     seen = []
-    monkeypatch.setattr(standby.fit, "fit", lambda run, resume: seen.append((paths.data_dir(), paths.models_dir())))
+    monkeypatch.setattr(standby.fit, "fit", lambda run, **_: seen.append((paths.data_dir(), paths.models_dir())))
     monkeypatch.setattr(standby, "log_to", lambda path: None)
     standby.main()
     assert seen == [(tmp_path / "pictures", paths.ROOT / "models")]
@@ -226,7 +227,7 @@ def test_any_change_of_a_file_is_other_code(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_crash_a_stop_and_a_resume(runs: Path) -> None:
     """One after the other, through everything that may happen to a training."""
-    launcher.keep_warm()
+    launcher.expect(small.spec())
     until(lambda: launcher.held("standby"))
     first, second = launcher.submit(long_spec(0)), launcher.submit(long_spec(1))
     until(first.history)

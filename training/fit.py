@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from training import handover
 from training.progress import Progress, short
 from training.rundir import RunDir, RunError, read_arrays, write_arrays
 from training.supervisor import Diverged, Stopped, Supervised
 
 if TYPE_CHECKING:
+    from training.ahead import Ahead
     from training.data import Dataset
 
 CHUNK_SECONDS = 0.4  # of training between two looks at the stop request
@@ -34,14 +36,19 @@ Report = Callable[[dict[str, Any]], None]  # called with every line of the histo
 
 
 def fit(
-    run: RunDir, resume: bool = False, report: Report = lambda line: None, dataset: Dataset | None = None
+    run: RunDir,
+    resume: bool = False,
+    report: Report = lambda line: None,
+    dataset: Dataset | None = None,
+    ahead: Ahead | None = None,
 ) -> dict[str, Any]:
     """Train the run of `run` to its end; returns its last status.
 
     With `resume` it goes on from the checkpoint (or starts, where there is none).  `dataset`
-    takes the place of the one that the spec names.  However the training ends, the status
-    says so: "finished", "stopped" or, with a sentence, "failed".  Raises `RunError` where
-    another process holds the run, it is finished, or it has begun and `resume` is not set.
+    takes the place of the one that the spec names; `ahead` may have built the network already.
+    However the training ends, the status says so: "finished", "stopped" or, with a sentence,
+    "failed".  Raises `RunError` where another process holds the run, it is finished, or it has
+    begun and `resume` is not set.
 
     Where a stop had to leave the training behind in the middle of a step, its thread still
     computes when this returns (and writes nothing any more): end the process with `os._exit`.
@@ -61,7 +68,7 @@ def fit(
         run.forget_old_stop()
         run.clear_partial()
         try:
-            fit = _Fit(run, report, dataset)
+            fit = _Fit(run, report, dataset, ahead)
         except RunError as error:  # a damaged spec: else the queue would say no more than that the process is gone
             run.write_status(state="failed", message=str(error))
             raise
@@ -72,14 +79,20 @@ def fit(
 class _Fit(Supervised):
     """The state of a fit in progress."""
 
-    def __init__(self, run: RunDir, report: Report, dataset: Dataset | None):
+    def __init__(self, run: RunDir, report: Report, dataset: Dataset | None, ahead: Ahead | None):
         super().__init__(run)
+        self.ahead = ahead
         self.report, self.spec, self.dataset = report, run.spec(), dataset
         self.next_checkpoint = self.shown = self.status_written = 0.0
 
-    def train(self) -> None:
-        """Load, train, finish."""
-        run, spec = self.run_dir, self.spec
+    def build(self) -> None:
+        """The pictures and the engine, or those that were built ahead."""
+        spec, built = self.spec, None
+        if self.ahead and self.dataset is None:
+            built = self.ahead.take(handover.brought(spec, self.run_dir.status()))
+        if built:
+            self.dataset, self.engine = built
+            return
         from training import data
         from training.engine import Engine
 
@@ -97,6 +110,12 @@ class _Fit(Supervised):
         self.write_status(message="Building the network")
         self.engine = kind(spec, self.dataset)
         self.engine.warm_up()
+
+    def train(self) -> None:
+        """Build, train, finish."""
+        run, spec = self.run_dir, self.spec
+        self.build()
+        self.check_stop()
         self.progress = Progress(spec.fit, self.engine.steps_per_epoch)
         if run.file("checkpoint.npz").is_file():
             self.restore()

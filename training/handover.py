@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.spec import RunSpec
 
 PLACES = ("PLUMAGE_DATA", "PLUMAGE_CACHE", "PLUMAGE_MODELS")  # not PLUMAGE_RUNS: a run is where it is
 PACKAGE = Path(__file__).resolve().parent
@@ -18,6 +21,11 @@ def places() -> dict[str, str | None]:
     """The places that this process's environment names, absolute; None where it names none."""
     named = {name: os.environ.get(name, "").strip() for name in PLACES}
     return {name: str(Path(value).expanduser().absolute()) if value else None for name, value in named.items()}
+
+
+def brought(spec: RunSpec, status: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The spec and the places of a run in that status, or of one that would be submitted here: JSON."""
+    return {"spec": spec.model_dump(mode="json"), "places": status.get("places") if status is not None else places()}
 
 
 def adopt(status: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ loaded, takes a new run at once, and leaves after some minutes.  No TensorFlow h
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -36,7 +37,7 @@ _started: list[subprocess.Popen[bytes]] = []  # so that those that have ended ar
 
 
 def place(name: str) -> Path:
-    """A file of the launcher's own in the folder of runs: "launcher.lock", "turn.lock", "standby.lock", "wake", "warm"."""
+    """A file of the launcher's own in the folder of runs: "launcher.lock", "turn.lock", "standby.lock", "wake", "expected"."""
     return runs_dir() / f".{name}"
 
 
@@ -158,11 +159,10 @@ def delete(run: RunDir) -> None:
 # --- The process that waits ------------------------------------------------------------------
 
 
-def keep_warm() -> None:
-    """Have a process with TensorFlow loaded ready for the next run, unless one is training now."""
+def expect(spec: RunSpec) -> None:
+    """Have a process ready that could begin the run of `spec` at once, its network built, unless one is training now."""
     lock("launcher")  # makes the folder
-    with suppress(OSError):
-        place("warm").touch()
+    rundir.write_atomic(place("expected"), json.dumps(handover.brought(spec)), durable=False)
     if not held("turn"):
         _ensure_standby()
 

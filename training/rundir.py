@@ -144,6 +144,13 @@ class RunDir:
                 continue
         return [line for line in lines if is_line(line)]
 
+    def begun(self) -> bool:
+        """Whether its history has a first point."""
+        try:
+            return self.file("history.jsonl").stat().st_size > 0
+        except OSError:
+            return False
+
     def append_history(self, line: dict[str, Any]) -> None:
         """Add one line; a line is written whole or, by a kill, cut, and then not read.
 

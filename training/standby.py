@@ -15,6 +15,8 @@ from contextlib import suppress
 from filelock import FileLock, Timeout
 
 from training import fit, handover, launcher
+from training.ahead import Ahead
+from training.files import read_json
 from training.paths import runs_dir
 from training.process import log_to
 from training.rundir import RunDir, RunError
@@ -22,13 +24,17 @@ from training.rundir import RunDir, RunError
 IDLE_SECONDS = 300.0
 LOOK_SECONDS = 0.05  # between two looks at whether the queue was touched
 RESCAN_SECONDS = 2.0  # between two looks at all runs, touched or not, and at the code
+SETTLED_SECONDS = 0.3  # after which whoever chooses is taken to have chosen
 
 _code = handover.code()  # that this process has loaded, or will load
 
 
-def wait_for_run(turn: FileLock) -> RunDir | None:
-    """The next run, taken, with `turn` held; None when it is time to leave.  Loads TensorFlow meanwhile."""
-    warm, scanned, touched = False, float("-inf"), 0.0
+def wait_for_run(turn: FileLock, ahead: Ahead) -> RunDir | None:
+    """The next run, taken, with `turn` held; None when it is time to leave.
+
+    Meanwhile it loads TensorFlow and builds the network of the run that is expected.
+    """
+    warm, scanned, touched, seen = False, float("-inf"), 0.0, 0.0
     since = time.time()
     while runs_dir().is_dir():
         now, wake = time.monotonic(), _touched("wake")
@@ -45,10 +51,13 @@ def wait_for_run(turn: FileLock) -> RunDir | None:
                 return run
             waiting = False
             turn.release()
-            if not warm and not waiting:
+            if not warm:
                 warm_up()
                 warm = True
-        if not waiting and time.time() - max(since, _touched("warm")) > IDLE_SECONDS:
+            chosen = _touched("expected")
+            if chosen != seen and SETTLED_SECONDS < time.time() - chosen < IDLE_SECONDS:
+                seen = chosen if ahead.expect(read_json(launcher.place("expected"))) else seen
+        if not waiting and time.time() - max(since, _touched("expected")) > IDLE_SECONDS:
             return None
         time.sleep(LOOK_SECONDS)
     return None
@@ -91,7 +100,8 @@ def main() -> None:
         waits.acquire()
     except Timeout:
         return  # another waits already
-    run = wait_for_run(turn)
+    ahead = Ahead()
+    run = wait_for_run(turn, ahead)
     waits.release()
     if launcher.next_queued() is not None:
         launcher.spawn()  # for the one after this
@@ -100,7 +110,7 @@ def main() -> None:
     handover.adopt(run.status())
     log_to(run.file("log.txt"))
     try:
-        fit.fit(run, resume=True)
+        fit.fit(run, resume=True, ahead=ahead)
     except RunError as error:
         print(error, file=sys.stderr)  # another process trains it; what goes wrong in training is in its status
     finally:

@@ -16,6 +16,7 @@ from training.spec import RunSpec
 from training.status import ACTIVE
 
 SECONDS_BETWEEN_REDRAWS = 1.0
+SECONDS_TO_BEGIN = 0.3  # between two looks whether the first point is there
 SHOWN, FOLDED = 8, 60  # runs in the list, and with those that are folded away
 PROBLEM = "train-problem"  # in the session: a sentence to be shown once
 CSS = """[class*="st-key-run-"] button, [class*="st-key-run-"] button * {text-align: left; justify-content: flex-start;}"""
@@ -31,21 +32,25 @@ ICONS = {
 def show(run: RunDir) -> None:
     """The page of one run, in whatever state it is; it polls while there is something to wait for."""
     seen = _now(run)
-    polls = SECONDS_BETWEEN_REDRAWS if seen[0] in ACTIVE or seen[1] else None
+    state, busy, begun = seen
+    polls = None
+    if state in ACTIVE or busy:
+        soon = not begun and not (state == "queued" and _another_runs())
+        polls = SECONDS_TO_BEGIN if soon else SECONDS_BETWEEN_REDRAWS
     st.fragment(body, run_every=polls)(run, seen)
     others(run)
 
 
-def _now(run: RunDir) -> tuple[str, bool]:
-    """(the run's state, whether it is being measured): what decides what the page holds."""
-    return run.status()["state"], jobs.running("evaluate", run.id)
+def _now(run: RunDir) -> tuple[str, bool, bool]:
+    """(the run's state, whether it is being measured, whether its curve has begun): what decides what the page holds."""
+    return run.status()["state"], jobs.running("evaluate", run.id), run.begun()
 
 
-def body(run: RunDir, seen: tuple[str, bool]) -> None:
+def body(run: RunDir, seen: tuple[str, bool, bool]) -> None:
     """All of one run, redrawn alone while it goes on.  Once its state is another, the whole page is, and polling ends."""
     if _now(run) != seen or not run.file("spec.json").is_file():  # changed, or deleted in another tab
         st.rerun()
-    state, busy = seen
+    state, busy, _ = seen
     spec, status, history = run.spec(), run.status(), run.history()
     st.subheader(controls.title(spec, limit=10), anchor=False)
     st.caption(_facts(spec))
@@ -72,8 +77,7 @@ def progress(status: dict[str, Any], spec: RunSpec) -> None:
     state, left = status["state"], status.get("eta_seconds")
     elapsed = status.get("elapsed_seconds") or 0.0
     if state == "queued":
-        waits = any(other.status()["state"] == "running" for other in launcher.queue())
-        st.progress(0.0, "Waiting: another training is running." if waits else "Starting …")
+        st.progress(0.0, "Waiting: another training is running." if _another_runs() else "Starting …")
     elif state == "running" and not elapsed:
         st.progress(0.0, f"{status.get('message') or 'Starting'} …")
     elif state == "running":
@@ -87,6 +91,10 @@ def progress(status: dict[str, Any], spec: RunSpec) -> None:
         st.markdown(f"{ICONS[state]} **{state.capitalize()}** · {_place(status, spec)} · {text.duration(elapsed)}")
         if status.get("message"):
             st.caption(status["message"])
+
+
+def _another_runs() -> bool:
+    return any(other.status()["state"] == "running" for other in launcher.queue())
 
 
 def _place(status: dict[str, Any], spec: RunSpec) -> str:

@@ -1,0 +1,146 @@
+"""Networks built before they are asked for: the run is the same, and nothing else is ever taken for it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import small
+from training import data, handover, launcher, rundir, standby
+from training.ahead import MOST, Ahead
+from training.engine import Engine
+from training.fit import fit
+from training.rundir import RunDir, read_arrays
+from training.spec import RunSpec
+
+
+@pytest.fixture(autouse=True)
+def pictures(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(data, "load", lambda name, validation: small.dataset())
+    yield
+    for thread in threading.enumerate():  # what nobody took may still be under way
+        if thread.name == "ahead":
+            thread.join()
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[RunSpec]:
+    """The specs of the engines that are built."""
+    specs: list[RunSpec] = []
+    plain = Engine.__init__
+
+    def counted(self: Engine, spec: RunSpec, *arguments: Any) -> None:
+        specs.append(spec)
+        plain(self, spec, *arguments)
+
+    monkeypatch.setattr(Engine, "__init__", counted)
+    return specs
+
+
+def run_of(spec: RunSpec, folder: Path) -> RunDir:
+    run = rundir.create(spec, folder)
+    run.write_status(places=handover.places())
+    return run
+
+
+def validation(run: RunDir) -> list[tuple[float, float]]:
+    return [(line["val_loss"], line["val_accuracy"]) for line in run.history() if line["kind"] == "epoch"]
+
+
+def test_a_run_whose_network_was_built_ahead_is_the_run_that_it_is_without(
+    tmp_path: Path, built: list[RunSpec]
+) -> None:
+    spec, ahead = small.spec(fit__epochs=2, fit__average=0.9), Ahead()
+    ahead.expect(handover.brought(spec))
+    one, other = run_of(spec, tmp_path / "ahead"), run_of(spec, tmp_path / "plain")
+    assert fit(one, ahead=ahead)["state"] == "finished" and built == [spec], "it was built once, ahead"
+    assert fit(other)["state"] == "finished" and built == [spec, spec]
+    assert validation(one) == validation(other) != []
+    weights, same = (read_arrays(run.file("weights.npz")) for run in (one, other))
+    assert weights.keys() == same.keys() and all((weights[name] == same[name]).all() for name in weights)
+
+
+def test_another_run_than_the_expected_builds_its_own(tmp_path: Path, built: list[RunSpec]) -> None:
+    expected, asked, ahead = small.spec(), small.spec(fit__epochs=1, fit__seed=7), Ahead()
+    ahead.expect(handover.brought(expected))
+    run = run_of(asked, tmp_path / "run")
+    assert fit(run, ahead=ahead)["state"] == "finished"
+    assert built == [expected, asked] and (run.card() or {})["spec"]["fit"]["seed"] == 7
+
+
+def test_a_network_is_given_once_and_only_for_its_spec_and_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = handover.brought(small.spec())
+    monkeypatch.setenv("PLUMAGE_DATA", "elsewhere")
+    theirs = handover.brought(small.spec())
+    monkeypatch.delenv("PLUMAGE_DATA")
+    for other in (theirs, handover.brought(small.spec(fit__seed=1)), {}):
+        ahead = Ahead()
+        assert ahead.expect(mine) and ahead.take(other) is None
+    ahead = Ahead()
+    ahead.expect(mine)
+    taken = ahead.take(mine)
+    assert taken is not None and isinstance(taken[1], Engine) and ahead.take(mine) is None
+
+
+def test_while_one_is_built_the_next_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (handover.brought(small.spec(fit__seed=seed)) for seed in (0, 1))
+    ahead, slow = Ahead(), []
+
+    def load(name: str, validation: str) -> data.Dataset:
+        while not slow:
+            time.sleep(0.01)
+        return small.dataset()
+
+    monkeypatch.setattr(data, "load", load)
+    assert ahead.expect(first) and not ahead.expect(second)
+    slow.append(None)
+    while not ahead.expect(second):
+        time.sleep(0.01)
+    taken = ahead.take(second)
+    assert taken is not None and taken[1].spec.fit.seed == 1
+
+
+@pytest.mark.parametrize("brought", [{}, {"spec": 3}, {"spec": {"fit": {"epochs": -1}}, "places": None}])
+def test_what_is_no_spec_is_passed_over(brought: dict[str, Any]) -> None:
+    ahead = Ahead()
+    assert ahead.expect(brought) and ahead.take(brought) is None
+
+
+def test_what_cannot_be_built_is_said_by_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, validation: str) -> data.Dataset:
+        raise data.DataError("The pictures are not here.")
+
+    monkeypatch.setattr(data, "load", missing)
+    spec, ahead = small.spec(), Ahead()
+    ahead.expect(handover.brought(spec))
+    status = fit(run_of(spec, tmp_path / "run"), ahead=ahead)
+    assert (status["state"], status["message"]) == ("failed", "The pictures are not here.")
+
+
+def test_one_process_builds_a_bounded_number_and_no_heads(built: list[RunSpec]) -> None:
+    ahead, head = Ahead(), small.spec(data__backbone="efficientnet-lite0")
+    assert ahead.expect(handover.brought(head)) and ahead.take(handover.brought(head)) is None
+    wishes = [handover.brought(small.spec(fit__seed=seed)) for seed in range(MOST + 1)]
+    taken = [ahead.expect(wish) and ahead.take(wish) for wish in wishes]
+    assert all(taken[:MOST]) and taken[MOST] is None and len(built) == MOST
+
+
+def test_the_waiting_process_builds_what_the_train_page_would_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: list[RunSpec]
+) -> None:
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path))
+    monkeypatch.setattr(standby, "IDLE_SECONDS", 3.0)
+    monkeypatch.setattr(standby, "SETTLED_SECONDS", 0.5)
+    monkeypatch.setattr(launcher, "spawn", lambda: None)
+    monkeypatch.setattr(standby, "warm_up", lambda: None)
+    ahead, spec = Ahead(), small.spec()
+    launcher.expect(small.spec(fit__seed=9))
+    launcher.expect(spec)  # chosen in its place, at once
+    assert standby.wait_for_run(launcher.lock("turn"), ahead) is None
+    taken = ahead.take(handover.brought(spec))
+    assert taken is not None and taken[1].spec == spec and built == [spec]
