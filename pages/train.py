@@ -81,7 +81,10 @@ def prepare() -> None:
     spec = plan.planned(design, info.name, info.classes, seed, minutes=minutes, epochs=epochs)
     estimate = cost.estimate(spec, info.train, info.validation)
     st.markdown(plan.outlook(spec, estimate))
-    st.button("Start training", type="primary", icon=":material/play_arrow:", on_click=_start, args=(spec,))
+    # Not a callback: a field that was left by this very click has its new value only here.
+    if st.button("Start training", type="primary", icon=":material/play_arrow:"):
+        _start(spec)
+        st.rerun()
     if problem := st.session_state.pop(run.PROBLEM, ""):
         st.error(problem, icon=":material/error:")
     if not present.is_on():

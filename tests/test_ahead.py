@@ -87,27 +87,68 @@ def test_a_network_is_given_once_and_only_for_its_spec_and_places(monkeypatch: p
     assert taken is not None and isinstance(taken[1], Engine) and ahead.take(mine) is None
 
 
-def test_while_one_is_built_the_next_has_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = (handover.brought(small.spec(fit__seed=seed)) for seed in (0, 1))
-    ahead, slow = Ahead(), []
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Pictures that are loaded only once this event is set."""
+    event = threading.Event()
 
     def load(name: str, validation: str) -> data.Dataset:
-        while not slow:
-            time.sleep(0.01)
+        event.wait(60)
         return small.dataset()
 
     monkeypatch.setattr(data, "load", load)
+    yield event
+    event.set()
+
+
+def test_while_one_is_built_the_next_has_to_wait(slow: threading.Event, built: list[RunSpec]) -> None:
+    first, second = (handover.brought(small.spec(fit__seed=seed)) for seed in (0, 1))
+    ahead = Ahead()
     assert ahead.expect(first) and not ahead.expect(second)
-    slow.append(None)
+    slow.set()
     while not ahead.expect(second):
         time.sleep(0.01)
     taken = ahead.take(second)
-    assert taken is not None and taken[1].spec.fit.seed == 1
+    assert taken is not None and taken[1].spec.fit.seed == 1 and [spec.fit.seed for spec in built] == [0, 1]
+
+
+def test_what_is_not_wanted_any_more_is_not_built_to_its_end(slow: threading.Event, built: list[RunSpec]) -> None:
+    ahead = Ahead()
+    ahead.expect(handover.brought(small.spec()))
+    assert ahead.take(handover.brought(small.spec(fit__seed=1))) is None  # at once, though nothing is loaded yet
+    slow.set()
+    ahead._thread.join()
+    assert built == []
+
+
+def test_a_run_is_stopped_also_while_its_network_is_still_built(tmp_path: Path, slow: threading.Event) -> None:
+    spec, ahead = small.spec(), Ahead()
+    ahead.expect(handover.brought(spec))
+    run = run_of(spec, tmp_path / "run")
+    threading.Timer(0.5, run.request_stop).start()
+    start = time.monotonic()
+    status = fit(run, ahead=ahead)
+    assert status["state"] == "stopped" and "from the beginning" in status["message"]
+    assert time.monotonic() - start < 10, "it waited for the pictures"
+
+
+def test_a_run_goes_on_with_a_network_that_was_built_ahead(tmp_path: Path, built: list[RunSpec]) -> None:
+    spec = small.spec(fit__epochs=4)
+    whole, cut = run_of(spec, tmp_path / "whole"), run_of(spec, tmp_path / "cut")
+    fit(whole)
+    fit(cut, report=lambda line: cut.request_stop() if line["kind"] == "epoch" and line["epoch"] == 2 else None)
+    assert cut.file("checkpoint.npz").is_file() and cut.status()["state"] == "stopped"
+    ahead = Ahead()
+    ahead.expect(handover.brought(spec))
+    assert fit(cut, resume=True, ahead=ahead)["state"] == "finished" and len(built) == 3
+    assert validation(cut) == validation(whole)
 
 
 @pytest.mark.parametrize("brought", [{}, {"spec": 3}, {"spec": {"fit": {"epochs": -1}}, "places": None}])
 def test_what_is_no_spec_is_passed_over(brought: dict[str, Any]) -> None:
     ahead = Ahead()
+    assert ahead.expect(handover.brought(small.spec()))
+    ahead._thread.join()
     assert ahead.expect(brought) and ahead.take(brought) is None
 
 
@@ -120,6 +161,11 @@ def test_what_cannot_be_built_is_said_by_the_run(tmp_path: Path, monkeypatch: py
     ahead.expect(handover.brought(spec))
     status = fit(run_of(spec, tmp_path / "run"), ahead=ahead)
     assert (status["state"], status["message"]) == ("failed", "The pictures are not here.")
+    ahead.expect(handover.brought(spec))
+    ahead._thread.join()
+    monkeypatch.setattr(data, "load", lambda name, validation: small.dataset())
+    ahead.expect(handover.brought(spec))
+    assert ahead.take(handover.brought(spec)) is not None, "it is tried again"
 
 
 def test_one_process_builds_a_bounded_number_and_no_heads(built: list[RunSpec]) -> None:
@@ -128,19 +174,52 @@ def test_one_process_builds_a_bounded_number_and_no_heads(built: list[RunSpec]) 
     wishes = [handover.brought(small.spec(fit__seed=seed)) for seed in range(MOST + 1)]
     taken = [ahead.expect(wish) and ahead.take(wish) for wish in wishes]
     assert all(taken[:MOST]) and taken[MOST] is None and len(built) == MOST
+    assert ahead.worn, "a fresh process has to take its place"
 
 
-def test_the_waiting_process_builds_what_the_train_page_would_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: list[RunSpec]
-) -> None:
+@pytest.fixture
+def waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """A folder of runs, a waiting process without TensorFlow of its own, and the processes that it starts."""
+    started: list[None] = []
     monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path))
     monkeypatch.setattr(standby, "IDLE_SECONDS", 3.0)
     monkeypatch.setattr(standby, "SETTLED_SECONDS", 0.5)
-    monkeypatch.setattr(launcher, "spawn", lambda: None)
     monkeypatch.setattr(standby, "warm_up", lambda: None)
-    ahead, spec = Ahead(), small.spec()
-    launcher.expect(small.spec(fit__seed=9))
-    launcher.expect(spec)  # chosen in its place, at once
+    monkeypatch.setattr(launcher, "spawn", lambda: started.append(None))
+    return started
+
+
+def test_the_waiting_process_builds_what_the_train_page_would_start(waiting: list[None], built: list[RunSpec]) -> None:
+    ahead, spec = Ahead(), small.spec(fit__seed=5)
+    choosing = [threading.Timer(0.2 * seed, launcher.expect, [small.spec(fit__seed=seed)]) for seed in range(6)]
+    launcher.expect(small.spec())
+    for choice in choosing:
+        choice.start()
     assert standby.wait_for_run(launcher.lock("turn"), ahead) is None
     taken = ahead.take(handover.brought(spec))
-    assert taken is not None and taken[1].spec == spec and built == [spec]
+    assert taken is not None and taken[1].spec == spec and built == [spec], "only what was settled on is built"
+
+
+def test_nothing_is_built_beside_a_training(waiting: list[None], built: list[RunSpec]) -> None:
+    with launcher.lock("turn"):
+        launcher.expect(small.spec())
+        assert standby.wait_for_run(launcher.lock("turn"), Ahead()) is None
+    assert built == []
+
+
+def test_a_process_that_has_built_enough_is_replaced(
+    waiting: list[None], built: list[RunSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.ahead.MOST", 0)
+    monkeypatch.setattr("os.nice", lambda by: by, raising=False)
+    launcher.expect(small.spec())
+    waiting.clear()
+    standby.main()
+    assert waiting == [None] and built == []
+
+
+def test_a_run_that_is_taken_is_expected_no_more(waiting: list[None]) -> None:
+    launcher.expect(small.spec())
+    launcher.submit(small.spec())
+    assert launcher.place("expected").is_file() and launcher.take_next() is not None
+    assert not launcher.place("expected").exists()

@@ -227,7 +227,7 @@ def test_any_change_of_a_file_is_other_code(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_crash_a_stop_and_a_resume(runs: Path) -> None:
     """One after the other, through everything that may happen to a training."""
-    launcher.expect(small.spec())
+    launcher.expect(long_spec(0))
     until(lambda: launcher.held("standby"))
     first, second = launcher.submit(long_spec(0)), launcher.submit(long_spec(1))
     until(first.history)

@@ -6,6 +6,7 @@ waits (`training.standby`) builds its network, and `training.fit` takes it if it
 
 from __future__ import annotations
 
+import gc
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from training.data import Dataset
     from training.engine import Engine
 
-MOST = 8  # networks built by one process: TensorFlow keeps up to 80 MB of each for good
+MOST = 4  # networks built by one process: TensorFlow keeps up to 80 MB of each for good
 
 
 class Ahead:
@@ -27,7 +28,8 @@ class Ahead:
         self._for: dict[str, Any] = {}  # the `handover.brought` of the run that is expected
         self._thread = threading.Thread()
         self._built: tuple[Dataset, Engine] | None = None
-        self._count = 0
+        self._left = MOST
+        self.worn = False  # one more is wanted than this process should build
 
     def expect(self, brought: dict[str, Any]) -> bool:
         """Begin to build for the run that brings this; False where another is still being built: ask again."""
@@ -35,26 +37,36 @@ class Ahead:
             return True
         if self._thread.is_alive():
             return False
-        self._for, self._built = brought, None
+        self._forget(brought)
         with suppress(ValueError):  # not a spec
             spec = parse(brought.get("spec", {}))
-            if self._count < MOST and spec.data.backbone is None:  # heads learn on features, which may take minutes
-                self._count += 1
-                handover.adopt(brought)
-                self._thread = threading.Thread(target=self._build, args=(spec, brought), name="ahead", daemon=True)
-                self._thread.start()
+            if spec.data.backbone is None:  # heads learn on features, which may take minutes
+                self.worn = not self._left
+                if self._left:
+                    self._left -= 1
+                    handover.adopt(brought)
+                    self._thread = threading.Thread(target=self._build, args=(spec, brought), name="ahead", daemon=True)
+                    self._thread.start()
         return True
+
+    def _forget(self, brought: dict[str, Any]) -> None:
+        self._for, self._built = brought, None
+        gc.collect()  # an engine and its graphs hold each other
 
     def _build(self, spec: RunSpec, brought: dict[str, Any]) -> None:
         from training import data
         from training.engine import Engine
 
-        with suppress(Exception):  # the run itself says what is wrong, where it is asked for
+        try:
             dataset = data.load(spec.data.name, spec.data.validation)
-            engine = Engine(spec, dataset)
-            engine.warm_up()
+            if brought is self._for:  # not wanted any more: the run that is begun needs the processor
+                engine = Engine(spec, dataset)
+                if brought is self._for:
+                    engine.warm_up()
+                    self._built = (dataset, engine) if brought is self._for else None
+        except Exception:  # the run itself says what is wrong, where it is asked for
             if brought is self._for:
-                self._built = dataset, engine
+                self._for = {}  # to be tried again
 
     def take(self, brought: dict[str, Any]) -> tuple[Dataset, Engine] | None:
         """The pictures and the network built for that run, once, also where they are nearly ready; None for any other."""
@@ -62,5 +74,5 @@ class Ahead:
         if expected and self._thread.ident is not None:
             self._thread.join()
         built = self._built if expected else None
-        self._for, self._built = {}, None
+        self._forget({})
         return built

@@ -87,12 +87,13 @@ class _Fit(Supervised):
 
     def build(self) -> None:
         """The pictures and the engine, or those that were built ahead."""
-        spec, built = self.spec, None
+        spec = self.spec
         if self.ahead and self.dataset is None:
-            built = self.ahead.take(handover.brought(spec, self.run_dir.status()))
-        if built:
-            self.dataset, self.engine = built
-            return
+            self.write_status(message="Building the network")
+            if built := self.ahead.take(handover.brought(spec, self.run_dir.status())):
+                self.dataset, self.engine = built
+                return
+            self.write_status(message="Loading the pictures")
         from training import data
         from training.engine import Engine
 

@@ -33,7 +33,9 @@ from training.status import ACTIVE
 STOP_SECONDS = 1.8  # a run that has not stopped itself by then is killed; its checkpoint stands
 _DELETED = ".deleted-"  # before the names of folders whose runs are being removed
 
+SPAWN_SECONDS = 5.0  # granted to a process to take its place, before whoever looks at the queue starts another
 _started: list[subprocess.Popen[bytes]] = []  # so that those that have ended are not left as zombies
+_last_start = float("-inf")
 
 
 def place(name: str) -> Path:
@@ -68,7 +70,7 @@ def queue() -> list[RunDir]:
         if status["state"] in ACTIVE
     ]
     places.sort(key=lambda entry: entry[:2])
-    if any(waits for waits, *_ in places):
+    if any(waits for waits, *_ in places) and time.monotonic() - _last_start > SPAWN_SECONDS:
         _ensure_standby()  # someone has to wait for them; it may have been killed
     return [run for *_, run in places]
 
@@ -181,6 +183,8 @@ def _ensure_standby() -> None:
 
 def spawn() -> None:
     """Start a detached process that waits; it ends at once where another waits already."""
+    global _last_start
+    _last_start = time.monotonic()
     _started[:] = [process for process in _started if process.poll() is None]
     here = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     options: dict[str, int | bool] = {"start_new_session": True}
@@ -210,4 +214,6 @@ def take_next() -> RunDir | None:
         if run is not None:
             run.file("stop").unlink(missing_ok=True)
             run.write_status(state="running", message="", **process_identity())
+            with suppress(OSError):  # whoever expects another says so again
+                place("expected").unlink(missing_ok=True)
         return run

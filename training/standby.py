@@ -56,7 +56,10 @@ def wait_for_run(turn: FileLock, ahead: Ahead) -> RunDir | None:
                 warm = True
             chosen = _touched("expected")
             if chosen != seen and SETTLED_SECONDS < time.time() - chosen < IDLE_SECONDS:
-                seen = chosen if ahead.expect(read_json(launcher.place("expected"))) else seen
+                with suppress(OSError):  # it cannot be read now
+                    seen = chosen if ahead.expect(read_json(launcher.place("expected"))) else seen
+                if ahead.worn:
+                    return None
         if not waiting and time.time() - max(since, _touched("expected")) > IDLE_SECONDS:
             return None
         time.sleep(LOOK_SECONDS)
@@ -101,10 +104,12 @@ def main() -> None:
     except Timeout:
         return  # another waits already
     ahead = Ahead()
-    run = wait_for_run(turn, ahead)
-    waits.release()
-    if launcher.next_queued() is not None:
-        launcher.spawn()  # for the one after this
+    try:
+        run = wait_for_run(turn, ahead)
+    finally:
+        waits.release()
+        if ahead.worn or launcher.next_queued() is not None:
+            launcher.spawn()  # a fresh one, or for the run after this
     if run is None:
         return
     handover.adopt(run.status())

@@ -72,7 +72,11 @@ class Supervised:
             if self.ended:
                 return False
             self.left_behind = True  # from here on the thread writes nothing
-        self.end("stopped", "Stopped on request, in the middle of a step; resume goes on from the last checkpoint.")
+        begun = self.run_dir.file("checkpoint.npz").is_file()
+        whence = "the last checkpoint" if begun else "the beginning"
+        self.end(
+            "stopped", f"Stopped on request, without waiting for what was being computed; resume goes on from {whence}."
+        )
         return True
 
     def have_last_word(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from math import sqrt
@@ -16,7 +17,8 @@ from training.spec import RunSpec
 from training.status import ACTIVE
 
 SECONDS_BETWEEN_REDRAWS = 1.0
-SECONDS_TO_BEGIN = 0.3  # between two looks whether the first point is there
+SECONDS_TO_BEGIN = 0.5  # between two looks whether the first point is there,
+BEGINNING = 20.0  # for so many seconds
 SHOWN, FOLDED = 8, 60  # runs in the list, and with those that are folded away
 PROBLEM = "train-problem"  # in the session: a sentence to be shown once
 CSS = """[class*="st-key-run-"] button, [class*="st-key-run-"] button * {text-align: left; justify-content: flex-start;}"""
@@ -32,18 +34,20 @@ ICONS = {
 def show(run: RunDir) -> None:
     """The page of one run, in whatever state it is; it polls while there is something to wait for."""
     seen = _now(run)
-    state, busy, begun = seen
-    polls = None
-    if state in ACTIVE or busy:
-        soon = not begun and not (state == "queued" and _another_runs())
-        polls = SECONDS_TO_BEGIN if soon else SECONDS_BETWEEN_REDRAWS
+    state, busy, soon = seen
+    polls = SECONDS_TO_BEGIN if soon else SECONDS_BETWEEN_REDRAWS if state in ACTIVE or busy else None
     st.fragment(body, run_every=polls)(run, seen)
     others(run)
 
 
 def _now(run: RunDir) -> tuple[str, bool, bool]:
-    """(the run's state, whether it is being measured, whether its curve has begun): what decides what the page holds."""
-    return run.status()["state"], jobs.running("evaluate", run.id), run.begun()
+    """What decides what the page holds: the run's state, whether it is being measured, whether its first point may come
+    at any moment."""
+    status = run.status()
+    state = status["state"]
+    since = status.get("started" if state == "running" else "queued") or 0.0
+    soon = state in ACTIVE and not run.begun() and time.time() - since < BEGINNING
+    return state, jobs.running("evaluate", run.id), soon
 
 
 def body(run: RunDir, seen: tuple[str, bool, bool]) -> None:
@@ -77,7 +81,8 @@ def progress(status: dict[str, Any], spec: RunSpec) -> None:
     state, left = status["state"], status.get("eta_seconds")
     elapsed = status.get("elapsed_seconds") or 0.0
     if state == "queued":
-        st.progress(0.0, "Waiting: another training is running." if _another_runs() else "Starting …")
+        waits = any(other.status()["state"] == "running" for other in launcher.queue())
+        st.progress(0.0, "Waiting: another training is running." if waits else "Starting …")
     elif state == "running" and not elapsed:
         st.progress(0.0, f"{status.get('message') or 'Starting'} …")
     elif state == "running":
@@ -91,10 +96,6 @@ def progress(status: dict[str, Any], spec: RunSpec) -> None:
         st.markdown(f"{ICONS[state]} **{state.capitalize()}** · {_place(status, spec)} · {text.duration(elapsed)}")
         if status.get("message"):
             st.caption(status["message"])
-
-
-def _another_runs() -> bool:
-    return any(other.status()["state"] == "running" for other in launcher.queue())
 
 
 def _place(status: dict[str, Any], spec: RunSpec) -> str:
@@ -126,14 +127,14 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         if state in ACTIVE:
-            if st.button("Stop", icon=":material/stop:"):
-                _do(launcher.stop, run, ACTIVE)
+            st.button("Stop", icon=":material/stop:", on_click=_do, args=(launcher.stop, run, ACTIVE))
             return
         # What failed may fail again, until its design is changed: so going on is not the first thing to do.
-        if state != "finished" and st.button(
-            "Resume", type="primary" if state == "stopped" else "secondary", icon=":material/play_arrow:"
-        ):
-            _do(launcher.resume, run, ("stopped", "failed"))
+        if state != "finished":
+            st.button(
+                "Resume", type="primary" if state == "stopped" else "secondary", icon=":material/play_arrow:",
+                on_click=_do, args=(launcher.resume, run, ("stopped", "failed")),
+            )  # fmt: skip
         controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
         if state == "finished":
             controls.link("classify", "Classify with it", {"run": run.id}, icon=":material/image_search:")
@@ -146,8 +147,7 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
             again.begin(spec)
         with st.popover("Delete", icon=":material/delete:"):
             st.markdown("The run, its curves and its weights are deleted for good.")
-            if st.button("Delete for good", type="primary"):
-                _do(launcher.delete, run, (state,))
+            st.button("Delete for good", type="primary", on_click=_do, args=(launcher.delete, run, (state,)))
     if problem := st.session_state.pop(PROBLEM, ""):
         st.error(problem, icon=":material/error:")
 
@@ -166,7 +166,10 @@ def _visit(query: dict[str, str]) -> None:
 
 
 def _do(action: Callable[[RunDir], object], run: RunDir, states: tuple[str, ...]) -> None:
-    """Act on a run, once: a click that comes after the state has changed does nothing."""
+    """Act on a run, once: a click that comes after the state has changed does nothing.
+
+    A callback, so that a click counts also where the page is about to be drawn anew; it is then drawn as things are.
+    """
     try:
         if run.status()["state"] in states:
             action(run)
@@ -175,8 +178,7 @@ def _do(action: Callable[[RunDir], object], run: RunDir, states: tuple[str, ...]
     else:
         if action is launcher.delete:
             st.toast("The run is deleted.", icon=":material/delete:")
-            _visit({})
-    st.rerun()
+            st.query_params.from_dict(present.query({}))
 
 
 def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
