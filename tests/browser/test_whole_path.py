@@ -153,10 +153,12 @@ def test_nothing_is_lost_on_reload_restart_stop_and_resume(own_app, open_page):
     app = own_app(None)
     page = open_page(address(app.url, "train") + "?from=basenet-bn&run_epochs=500")
     choose(page, "Pictures", info("drawn").title)
+    page.get_by_role("spinbutton", name="Seed").fill("7")  # left by the click itself, without Enter
     page.get_by_role("button", name="Start training").dblclick()
     stop = page.get_by_role("button", name="Stop")
     stop.wait_for()
     (run,) = runs_of(app)  # a second click starts no second run
+    assert read(run, "spec.json")["fit"]["seed"] == 7
     wait_until(lambda: history(run), "the first points of the curves")
 
     page.reload()
