@@ -1,6 +1,7 @@
 """The benchmark measures what it says; its figures are never compared with a target here."""
 
 import json
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -20,13 +21,19 @@ SPEC = RunSpec(name="tiny", network=NETWORK).replace({"fit.batch_size": 4, "data
 
 def test_all_sides_take_turns(monkeypatch):
     monkeypatch.setattr(bench_sides, "PICTURES", 40)
+    monkeypatch.setattr(bench, "AT_ONCE", 2)
     monkeypatch.setattr("training.processor.computes_bfloat16", lambda: False)  # half the sides, half the time
     result = bench.compare(SPEC, rounds=2, seconds=0.001)
     names = {(figure["side"], figure["format"]) for figure in result["sides"]} - {(bench_sides.TORCH, "float32")}
     assert names == {
         (name, "float32")
-        for name in (bench_sides.ENGINE, bench_sides.INPUT, bench_sides.BOUND, bench_sides.FIT, bench_sides.FED)
-    }
+        for name in (
+            bench_sides.ENGINE, bench_sides.INPUT, bench_sides.BOUND, bench_sides.FIT, bench_sides.FED,
+            bench_sides.MANY.format(2),
+        )
+    }  # fmt: skip
+    assert not multiprocessing.active_children()
+    assert {ratio["promise"] for ratio in result["ratios"]} >= {"at least 3.0", "at least 4.0"}
     for figure in result["sides"]:
         assert figure["ms"] > 0
         assert len(figure["all_ms"]) == 2

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PICTURES = 2048  # random ones: speed does not depend on what they show
 ENGINE, INPUT, BOUND = "this engine", "its augmentation and normalization alone", "the convolutions alone"
+MANY = "this engine, {} networks at once"
 FIT, MIXED, FED, TORCH = "Keras fit", "Keras fit, mixed precision", "Keras fit, numpy augmentation", "PyTorch"
 
 
@@ -47,17 +48,16 @@ class Side:
         self.run(2)
         self.steps = max(2, min(500, round(2 * seconds / (time.perf_counter() - start))))
 
+    def close(self) -> None:
+        """Free what it holds outside this process."""
+
 
 def every_side(spec: RunSpec) -> Iterator[Side]:
     """The sides that this machine can run for `spec`."""
     from training import engine
 
-    random = np.random.default_rng(0)
-    shape, classes = spec.network.input_shape, spec.network.classes
-    images = random.integers(0, 256, (PICTURES, *shape), dtype=np.uint8)
-    labels = random.integers(0, classes, PICTURES).astype(np.int32)
-    names = tuple(str(k) for k in range(classes))
-    data: Any = SimpleNamespace(name="noise", images=images, labels=labels, class_names=names)
+    data = noise(spec)
+    images, labels = data.images, data.labels
     formats = ["float32", "bfloat16"] if processor.computes_bfloat16() else ["float32"]
     for precision in formats:
         trained = engine.Engine(spec.replace({"fit.precision": precision}), data)
@@ -78,6 +78,15 @@ def every_side(spec: RunSpec) -> Iterator[Side]:
         print("PyTorch is not installed: its side is skipped.")
     else:
         yield Side(TORCH, "float32", bench_torch.steps(spec, normal, labels))
+
+
+def noise(spec: RunSpec) -> Any:
+    """As much of a data set as an engine reads."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (PICTURES, *spec.network.input_shape), dtype=np.uint8)
+    labels = random.integers(0, spec.network.classes, PICTURES).astype(np.int32)
+    names = tuple(str(k) for k in range(spec.network.classes))
+    return SimpleNamespace(name="noise", images=images, labels=labels, class_names=names)
 
 
 def _input_alone(engine: Any) -> Callable[[int], Any]:
