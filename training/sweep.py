@@ -1,7 +1,7 @@
 """Train every CIFAR variant in full: `python -m training all`.
 
-Large networks are trained one after another, as each fills every core.  Small ones do not: as many at once as there
-are cores, one thread each (docs/speed.md has what that gives).
+Large networks are trained one after another, as each nearly fills the cores.  Small ones do not: as many at once as
+there are cores, one thread each (docs/speed.md has what either gives).
 
 Each run is an ordinary run directory with a fixed name, so that the sweep can be killed at
 any instant and goes on where it was: what is finished or ships is skipped, an unfinished run
