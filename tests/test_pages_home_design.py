@@ -493,6 +493,15 @@ def test_the_curve_of_a_run_shows_training_and_validation() -> None:
     ]  # fmt: skip
 
 
+def test_the_mean_of_an_epoch_is_not_drawn_behind_its_own_finer_points() -> None:
+    """A loss that fell within the epoch would go up at its end, and down again."""
+    history = [{"kind": "step", "epoch": part, "loss": 3 - part} for part in (0.2, 0.9, 1.2)]
+    history.insert(2, {"kind": "epoch", "epoch": 1, "loss": 2.5, "val_loss": 2.0})
+    values = charts.curve(history, "loss")["data"]["values"]
+    training = [(row["epoch"], row["value"]) for row in values if row["part"] == "training"]
+    assert training == [(0.2, 2.8), (0.9, 2.1), (1.2, 1.8)]
+
+
 @pytest.mark.parametrize(
     "told, expected",
     [

@@ -33,10 +33,9 @@ def show(spec: dict[str, Any], key: str | None = None, alt: str | None = None) -
 def curve(history: Sequence[Row], measure: str, height: int = 300) -> dict[str, Any]:
     """One chart of `measure` ("loss" or "accuracy") by epoch for one run."""
     epochs = whole_epochs(history)
-    steps = [row for row in history if row.get("kind") == "step"]
     values = [{"epoch": row["epoch"], "value": row.get(f"val_{measure}"), "part": "validation"} for row in epochs]
-    # The finer in-epoch means show a first epoch live; after it, the epochs' own means are the honest curve.
-    source = epochs if len(epochs) >= 3 else sorted([*steps, *epochs], key=lambda row: row["epoch"])
+    # The finer in-epoch means show the first epochs live; after them, the epochs' own means are the honest curve.
+    source = epochs if len(epochs) >= 3 else _fine(history, epochs)
     values += [{"epoch": row["epoch"], "value": row.get(measure), "part": "training"} for row in source]
     values = [row for row in values if row["value"] is not None]
     color = {
@@ -52,6 +51,20 @@ def curve(history: Sequence[Row], measure: str, height: int = 300) -> dict[str, 
         "legend": color["legend"],
     }
     return _lines(values, measure, height, color, {"strokeDash": dash}, points=len(epochs) <= 30)
+
+
+def _fine(history: Sequence[Row], epochs: Sequence[Row]) -> list[Row]:
+    """The points within epochs; an epoch's own mean only where fewer than two of them lie in it.
+
+    A mean over the whole epoch, drawn at its end, would be a step up in a loss that falls.
+    """
+    steps = [row for row in history if row.get("kind") == "step"]
+
+    def within(epoch: Row) -> int:
+        return sum(epoch["epoch"] - 1 < row["epoch"] <= epoch["epoch"] for row in steps)
+
+    means = [epoch for epoch in epochs if within(epoch) < 2]
+    return sorted([*steps, *means], key=lambda row: row["epoch"])
 
 
 def overlay(runs: Mapping[str, Sequence[Row]], measure: str, height: int = 340) -> dict[str, Any]:
