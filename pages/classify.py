@@ -17,7 +17,7 @@ import streamlit as st
 from pages.shared import answers, controls, jobs, models, panels, pictures, present, sources, text
 from pages.shared.answers import Answer
 from pages.shared.sources import Item
-from training import data, predict
+from training import confusions, data, predict, rundir
 from training.explain import METHODS
 from training.pictures import Crop, resize, square
 from training.predict import Choice
@@ -64,7 +64,11 @@ def about(chosen: list[Choice]) -> None:
             if choice.calibration is None and not choice.shipped:
                 jobs.offer("Calibrate it now", "calibrate", choice.id, icon=":material/tune:",
                            help="Fits one number, and thresholds, on its validation pictures")  # fmt: skip
-            controls.link("confusions", "What it takes for what", {"model": choice.id}, ":material/grid_on:")
+            if rundir.find(choice.id).file(confusions.FILE).is_file():
+                controls.link("confusions", "What it takes for what", {"model": choice.id}, ":material/grid_on:")
+            elif not choice.shipped:
+                controls.link("train", "Measure it on the test pictures, to see what it takes for what", {"run": choice.id},
+                              ":material/fact_check:")  # fmt: skip
         st.markdown(
             "**Covering parts** hides one square of the picture after the other and measures how much of the answer "
             "is lost. **Grad-CAM** shows where the last convolution is active for the answer: exact where the network "
@@ -174,8 +178,13 @@ def controls_of_the_page(choices: list[Choice], address_moved: bool) -> tuple[li
         method = "occlusion" if plain else "grad-cam"
         if chosen and not present.is_on():
             ways = [*METHODS, "off"] if plain else ["grad-cam", "off"]
+            key, held = (
+                f"method-{len(ways)}",
+                st.session_state.get("method"),
+            )  # what was chosen stands with other models
             method = st.segmented_control(
-                "What spoke for the answer", ways, default=method, key=f"method-{len(ways)}", required=True,
+                "What spoke for the answer", ways, default=held if held in ways else method, key=key, required=True,
+                on_change=lambda: st.session_state.update(method=st.session_state[key]),
                 format_func=lambda name: METHODS.get(name, "Off"),
                 help="Covering parts: hide one square after the other and see how much of the answer is lost. Grad-CAM: "
                 "where the last convolution is active for the answer.",
@@ -184,7 +193,7 @@ def controls_of_the_page(choices: list[Choice], address_moved: bool) -> tuple[li
                 st.caption(
                     f"{METHODS['grad-cam']} for models on a pretrained network: to cover parts, each would be asked 50 times."
                 )
-    return (items + sources.samples())[: sources.MOST], chosen, method
+    return sources.with_samples(items), chosen, method
 
 
 def page(address_moved: bool) -> None:

@@ -95,7 +95,7 @@ def begin(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec], address_mov
     if asked is None:
         default = [] if chosen is not None else _first_choice(there, specs)
     else:
-        wanted = [key for key in asked.split(",") if key]
+        wanted = list(dict.fromkeys(key for key in asked.split(",") if key))
         default = [key for key in wanted if key in there][:AT_MOST]
         if gone := [key for key in wanted if key not in there]:
             st.caption(f"No longer here: {', '.join(gone)}.")
@@ -107,7 +107,7 @@ def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[st
     """The ids picked, kept in the address."""
     return st.multiselect(
         "Runs and models", list(there), key=_KEY, max_selections=AT_MOST, format_func=options(there, specs).__getitem__,
-        on_change=_into_address, placeholder="Choose runs and models",
+        select_all=False, on_change=_into_address, placeholder="Choose runs and models",
     )  # fmt: skip
 
 
@@ -158,7 +158,8 @@ def _kind(spec: RunSpec) -> tuple[str, str, str | None]:
 
 
 def _add(key: str) -> None:
-    st.session_state[_KEY] = [*st.session_state[_KEY], key]
+    """Once, also where the button is clicked twice before it is gone."""
+    st.session_state[_KEY] = list(dict.fromkeys([*st.session_state[_KEY], key]))[:AT_MOST]
     _into_address()
 
 

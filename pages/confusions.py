@@ -62,7 +62,12 @@ def main(address_moved: bool) -> None:
 def show_pairs(counted: Confusions, pairs: list[Pair], chosen: int | None, noun: str) -> None:
     """The pairs as cards, all of them in a table."""
     shown = pairs if chosen is not None else pairs[:SHOWN]
-    examples = _examples(counted.data, len(counted.classes)) if data.info(counted.data).available else {}
+    examples: dict[int, list[str]] = {}
+    if data.info(counted.data).available:
+        try:
+            examples = _examples(counted.data, len(counted.classes))
+        except DataError as error:  # never cached, so that pictures that were put right are seen
+            st.warning(str(error), icon=":material/folder_off:")
     st.html(cards(counted, shown, examples))
     if not examples:
         st.caption("Pictures of the two stand here where the data set is on this machine.")
@@ -196,15 +201,12 @@ def by_class(counted: Confusions, noun: str) -> dict[str, list[object]]:
 
 @st.cache_data(max_entries=4, show_spinner="Reading pictures")
 def _examples(name: str, classes: int) -> dict[int, list[str]]:
-    """For each class, the addresses of its first training pictures; {} where they cannot be read."""
+    """For each class, the addresses of its first training pictures; raises `DataError`."""
     found: dict[int, list[str]] = {}
-    try:
-        for sample in data.samples(name, EXAMPLES * classes):
-            pixels = square(np.asarray(sample.image))
-            small = resize(pixels, SIDE) if len(pixels) > SIDE else pixels
-            found.setdefault(sample.label, []).append(pictures.address(small, "PNG" if len(small) <= 64 else "JPEG"))
-    except DataError as error:
-        st.warning(str(error), icon=":material/folder_off:")
+    for sample in data.samples(name, EXAMPLES * classes):
+        pixels = square(np.asarray(sample.image))
+        small = resize(pixels, SIDE) if len(pixels) > SIDE else pixels
+        found.setdefault(sample.label, []).append(pictures.address(small, "PNG" if len(small) <= 64 else "JPEG"))
     return found
 
 

@@ -29,7 +29,8 @@ def current() -> tuple[RunSpec, dict[str, str]]:
     """
     query = controls.design_query()
     again = st.session_state.pop(RESEED, None)
-    if again is None and (not switches.seeded() or (query != st.session_state.get(WRITTEN) and not _moved())):
+    come_to = not switches.seeded() or FROM not in st.session_state
+    if again is None and (come_to or (query != st.session_state.get(WRITTEN) and not _moved())):
         again = query or st.session_state.get("design") or {}
     if again is not None:
         spec, errors = address.from_query(again)

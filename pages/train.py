@@ -77,6 +77,10 @@ def prepare() -> None:
         st.button("Start training", type="primary", icon=":material/play_arrow:", disabled=True)
         run.others(None)
         return
+    if "data" in st.query_params and asked not in names and asked in data.NAMES and not data.info(asked).available:
+        st.warning(
+            f"The address asks for {data.info(asked).title}, which is not here yet.", icon=":material/folder_off:"
+        )
     st.caption(f"{info.title}: {text.pictures(info)}.")
     spec = plan.planned(design, info.name, info.classes, seed, minutes=minutes, epochs=epochs)
     estimate = cost.estimate(spec, info.train, info.validation)

@@ -18,6 +18,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import answers, controls, jobs, pictures
+from pages.shared import models as model_choice
 from tests import small
 from tests.models import make_model
 from training import catalogue, launcher, predict, rundir
@@ -107,6 +108,26 @@ def test_samples_are_answered_by_every_chosen_model(models):
     assert all(shares[i] >= shares[i + 1] for i in range(0, 4))  # the likeliest first
     assert list(np.atleast_1d(at.query_params["model"])) == ["shipped"]
     assert list(np.atleast_1d(at.query_params["run"])) == ["basenet-bn-1"]
+
+
+def test_clicked_samples_and_no_explanation_come_back_with_the_page(models):
+    at = show()
+    at.pills(key="sample-drawn").set_value(["sdrawn0", "sdrawn2"]).run()
+    at.segmented_control(key="method-3").set_value("off").run()
+    assert html(at).count('class="tops') == 2
+    at.switch_page("pages/home.py").run()
+    at.switch_page("pages/classify.py").run()
+    assert at.pills(key="sample-drawn").value == ["sdrawn0", "sdrawn2"] and html(at).count('class="tops') == 2
+    assert at.segmented_control(key="method-3").value == "off"
+
+
+@pytest.mark.parametrize("held", [["a"], ["a", "b"], ["b", "a"], ["a", "c", "d", "e"]])
+def test_a_model_is_added_once_however_often_it_is_clicked(held, monkeypatch):
+    monkeypatch.setattr(model_choice.st, "session_state", {"models": held})
+    for _ in range(2):
+        model_choice.add("b")
+    chosen = model_choice.st.session_state["models"]
+    assert chosen[-1] == "b" and len(chosen) == len(set(chosen)) <= model_choice.MOST
 
 
 def test_uploads_of_all_kinds_answers_beside_sentences(models):

@@ -173,6 +173,25 @@ def test_every_toggle_is_a_switch_and_reaches_the_address() -> None:
     assert at.slider(key="design.dropout.4").value == 0.7
 
 
+def test_dropout_that_is_switched_on_again_has_the_rates_of_its_own_entry() -> None:
+    at = design()  # BaseNet: its rates are not drawn
+    at.selectbox(key="design.from").set_value("final").run()
+    for on in (False, True):
+        at.toggle(key="design.dropout").set_value(on).run()
+    rates = [at.slider(key=f"design.dropout.{place}").value for place in range(5)]
+    assert rates == [0.35, 0.35, 0.35, 0.55, 0.7] and asked(at) == {"from": "final"}
+
+
+def test_values_beyond_their_usual_end_can_be_moved() -> None:
+    at = design(**{"epochs": "2000", "cutout": "0.9", "early_stopping": "off"})
+    assert at.number_input(key="design.epochs").value == 2000 and at.slider(key="design.cutout").max == 0.9
+    at.slider(key="design.cutout").set_value(0.5).run()
+    assert asked(at)["epochs"] == "2000" and asked(at)["cutout"] == "0.5"
+    assert at.slider(key="design.cutout").max == 0.9, "to Streamlit another slider, which would begin at 0"
+    at.selectbox(key="design.from").set_value("final").run()
+    assert at.slider(key="design.cutout").max < 0.9, "the next design has the usual end"
+
+
 def test_a_switch_moved_before_its_last_address_arrived_keeps_its_value() -> None:
     at = design(**{"from": "basenet", "dropout": "0.1,0.1,0.25"})
     old = asked(at)

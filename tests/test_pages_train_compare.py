@@ -205,6 +205,12 @@ def show(page: str, **query: str) -> AppTest:
     return ran(at)
 
 
+def test_pictures_of_an_address_that_are_not_here_are_named(places: Path) -> None:
+    at = show("train", data="cifar10", **{"from": "basenet"})
+    assert [warning.value for warning in at.warning] == ["The address asks for CIFAR-10, which is not here yet."]
+    assert not show("train", data="drawn", **{"from": "basenet"}).warning and not show("train").warning
+
+
 def ran(at: AppTest) -> AppTest:
     at.run()
     assert not at.exception, at.exception

@@ -52,10 +52,16 @@ def test_a_directory_holds_one_run(run: RunDir) -> None:
         rundir.create(small.spec(), run.path)
 
 
-@pytest.mark.parametrize("name", ["nothing", "../etc", "", "a b", ".hidden", "/"])
+@pytest.mark.parametrize("name", ["nothing", "../etc", "", "a b", ".hidden", "/", "x" * 300, "\0"])
 def test_what_is_no_run_is_told_in_a_sentence(folder: Path, name: str) -> None:
     with pytest.raises(RunError, match="There is no run"):
         rundir.find(name)
+
+
+def test_what_is_listed_is_found_whatever_its_folder_is_called(run: RunDir) -> None:
+    copy = run.path.rename(run.path.parent / f"{run.id} (copy)")
+    (listed,) = rundir.runs()
+    assert rundir.find(listed.id).path == copy
 
 
 def test_a_broken_spec_is_told_in_a_sentence(run: RunDir) -> None:

@@ -295,12 +295,13 @@ def without_weights() -> list[RunDir]:
 
 def find(name: str) -> RunDir:
     """The run with this id, the shipped model of this name, or the run directory at this path; raises `RunError`."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        for place in (runs_dir() / name, models_dir() / name):
-            if (place / "spec.json").is_file():
-                return RunDir(place)
-        if found := next((run for run in without_weights() if run.id == name), None):
+    with suppress(OSError):  # a name that no file can have, a folder that may not be read
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            for place in (runs_dir() / name, models_dir() / name):
+                if (place / "spec.json").is_file():
+                    return RunDir(place)
+        if found := next((run for run in (*without_weights(), *runs()) if run.id == name), None):
             return found
-    if (Path(name) / "spec.json").is_file():
-        return RunDir(Path(name).resolve())
+        if (Path(name) / "spec.json").is_file():
+            return RunDir(Path(name).resolve())
     raise RunError(f"There is no run and no shipped model {name!r}; `python -m training runs` lists the runs.")

@@ -29,14 +29,12 @@ def problem(*command: str) -> str:
 
 
 def start(*command: str) -> None:
-    """Begin with the command, unless it runs already, and draw the page anew."""
+    """Begin with the command, unless it runs already: a callback, so that a click counts whatever the page is busy with."""
     try:
         if not running(*command):
             started()[command] = Job(*command)
     except OSError as error:
-        st.error(f"A process cannot be started: {error.strerror}.", icon=":material/error:")
-    else:
-        st.rerun()
+        st.toast(f"A process cannot be started: {error.strerror}.", icon=":material/error:")
 
 
 def offer(label: str, *command: str, icon: str, help: str | None = None) -> None:
@@ -49,8 +47,7 @@ def offer(label: str, *command: str, icon: str, help: str | None = None) -> None
         return
     if wrong := problem(*command):
         st.error(wrong, icon=":material/error:")
-    if st.button(label, key="-".join(command), icon=icon, help=help):
-        start(*command)
+    st.button(label, key="-".join(command), icon=icon, help=help, on_click=start, args=command)
 
 
 def download(info: DataInfo) -> None:

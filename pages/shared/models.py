@@ -30,7 +30,7 @@ def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
     held = None if address_moved else st.session_state.get("models")
     st.session_state["models"] = [name for name in (start[:MOST] if held is None else held) if name in by_id]
     chosen = st.multiselect(
-        "Models, side by side", list(by_id), max_selections=MOST, key="models",
+        "Models, side by side", list(by_id), max_selections=MOST, key="models", select_all=False,
         format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
     )  # fmt: skip
     if waiting := sum(run.status()["state"] not in ("finished", "failed") for run in rundir.runs()):
@@ -45,8 +45,9 @@ def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
 
 
 def add(name: str) -> None:
-    """Choose one more model, in place of the last where there is no room."""
-    st.session_state["models"] = [*st.session_state["models"][: MOST - 1], name]
+    """Choose one more model, once, in place of the last where there is no room."""
+    held = [other for other in st.session_state["models"] if other != name]
+    st.session_state["models"] = [*held[: MOST - 1], name]
 
 
 def _best(choices: list[Choice]) -> list[str]:

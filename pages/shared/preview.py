@@ -31,7 +31,10 @@ CSS = """
 @st.fragment
 def show(spec: RunSpec) -> None:
     """The grid, and a button that draws the random changes anew."""
-    info, pictures = _samples(spec.data.name)
+    info = data.info(spec.data.name)
+    if not info.available:  # asked every time: it may have been fetched meanwhile
+        info = data.info("drawn")
+    pictures = _samples(info.name)
     on = spec.data.augmentation.on
     why = (
         "Draw the random changes anew, as every epoch does"
@@ -91,12 +94,9 @@ def _png(image: Any) -> str:
 
 
 @st.cache_data(show_spinner=False)
-def _samples(name: str) -> tuple[data.DataInfo, list[data.Sample]]:
-    """Five training pictures of the data set, or drawn ones where it is not here."""
-    info = data.info(name)
-    if not info.available:
-        info = data.info("drawn")
-    return info, data.samples(info.name, COUNT)
+def _samples(name: str) -> list[data.Sample]:
+    """Five training pictures of the data set."""
+    return data.samples(name, COUNT)
 
 
 @st.cache_data(show_spinner=False)

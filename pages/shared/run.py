@@ -190,9 +190,8 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
         st.markdown(
             "Not measured yet. The test pictures play no part in training or choosing: measure when you are done."
         )
-        if st.button("Measuring …" if busy else "Measure on the test pictures", icon=":material/fact_check:",
-                     disabled=busy, key="measure"):  # fmt: skip
-            jobs.start("evaluate", run.id)
+        st.button("Measuring …" if busy else "Measure on the test pictures", icon=":material/fact_check:",
+                  disabled=busy, key="measure", on_click=jobs.start, args=("evaluate", run.id))  # fmt: skip
         if problem := jobs.problem("evaluate", run.id):
             st.error(f"The run could not be measured. {problem}", icon=":material/error:")
         return

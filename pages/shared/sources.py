@@ -15,6 +15,7 @@ from training.pictures import MAX_BYTES, PictureError, read, resize, square
 
 MOST = 12  # pictures at a time
 SAMPLES = 8
+_CLICKED = "clicked samples"  # in the session: of each data set, the keys of those that were clicked
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Item:
 def any_chosen() -> bool:
     """Whether a picture was dropped in or a sample clicked, as of the last click."""
     state = st.session_state
-    return bool(state.get("uploads")) or any(state.get(key) for key in state if str(key).startswith("sample-"))
+    drawn = [state.get(key) for key in state if str(key).startswith("sample-")]
+    return bool(state.get("uploads")) or any(drawn) or any(state.get(_CLICKED, {}).values())
 
 
 def uploads() -> list[Item]:
@@ -47,9 +49,15 @@ def uploads() -> list[Item]:
             st.error(problem, icon=":material/broken_image:")
         elif len(found) < MOST:
             found.append(item)
-    if len(files) > MOST:
-        st.warning(f"The first {MOST} pictures are shown.", icon=":material/filter_9_plus:")
     return found
+
+
+def with_samples(uploaded: list[Item]) -> list[Item]:
+    """The pictures that were dropped in and, behind them, the samples that were clicked, `MOST` in all."""
+    found = uploaded + samples()
+    if len(found) > MOST or len(st.session_state.get("uploads") or ()) > MOST:
+        st.warning(f"The first {MOST} pictures are shown.", icon=":material/filter_9_plus:")
+    return found[:MOST]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -80,12 +88,16 @@ def samples() -> list[Item]:
             return []
         labels = {item.key: f"![{item.name}]({pictures.address(resize(square(item.pixels), 64))}) {item.name}"
                   for item in shown}  # fmt: skip
-        chosen = st.pills("Samples", list(labels), selection_mode="multi", format_func=labels.__getitem__,
-                          label_visibility="collapsed", key=f"sample-{source}")  # fmt: skip
+        clicked = st.session_state.setdefault(
+            _CLICKED, {}
+        )  # what was clicked stands while another data set's are looked at
+        clicked[source] = st.pills("Samples", list(labels), selection_mode="multi", format_func=labels.__getitem__,
+                                   default=[key for key in clicked.get(source, ()) if key in labels],
+                                   label_visibility="collapsed", key=f"sample-{source}")  # fmt: skip
     if not present.is_on():
         origin = "drawn by this program, free to use" if source == "drawn" else "training pictures on this machine"
         st.caption(f"{titles[source]}: {origin}.")
-    return [item for item in shown if item.key in chosen]
+    return [item for name in names if clicked.get(name) for item in _samples(name) if item.key in clicked[name]]
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -20,10 +20,14 @@ from training.toggles import Toggle
 PREFIX = "design."
 GROUPS = ("Network", "Fit", "Data", "Augmentation")
 _NOT_OFF = PREFIX + "kept."  # a switch's value other than its plain `on`, from an address
+_HIGH = PREFIX + "high."  # the end of a slider whose value, from an address, lies beyond its usual end
 
 
 def seed(spec: RunSpec) -> None:
     """Set every widget to what `spec` holds."""
+    for key in [str(key) for key in st.session_state]:
+        if key.startswith((_HIGH, *(f"{PREFIX}{toggle.key}." for toggle in toggles.TOGGLES if toggle.kind == "rates"))):
+            del st.session_state[key]  # of the design before
     for toggle in toggles.TOGGLES:
         value, key = toggle.read(spec), PREFIX + toggle.key
         match toggle.kind:
@@ -32,7 +36,7 @@ def seed(spec: RunSpec) -> None:
                 st.session_state[_NOT_OFF + toggle.key] = toggle.on if value == toggle.off else value
             case "rates":
                 st.session_state[key] = bool(value)
-                for place, rate in enumerate(value or toggles.default_rates(spec)):
+                for place, rate in enumerate(value):  # others are set where their sliders are drawn
                     st.session_state[f"{key}.{place}"] = float(rate)
             case _:
                 st.session_state[key] = value
@@ -87,21 +91,32 @@ def _widget(toggle: Toggle, spec: RunSpec) -> None:
                 st.selectbox(toggle.label, options, key=key, format_func=toggle.to_text)
         case "slider":
             kind = int if isinstance(toggle.step, int) else float
-            high = max(kind(toggle.high), st.session_state[key])  # an address may ask for more than the slider offers
+            high = _high(key, kind(toggle.high))
             if kind is int and high - toggle.low < 6:  # one click each, and a slider drops keys pressed fast
                 st.segmented_control(toggle.label, range(int(toggle.low), high + 1), key=key, required=True)
             else:
                 st.slider(toggle.label, kind(toggle.low), high, step=kind(toggle.step), key=key)
         case "number":
-            st.number_input(toggle.label, int(toggle.low), int(toggle.high), step=int(toggle.step), key=key)
+            st.number_input(toggle.label, int(toggle.low), _high(key, int(toggle.high)), step=int(toggle.step), key=key)
         case "rates":
             st.toggle(toggle.label, key=key)
             if st.session_state[key]:
                 rates = toggle.read(spec) or toggles.default_rates(spec)
                 for place, where in enumerate(dropout_places(spec)):
                     st.session_state.setdefault(f"{key}.{place}", float(rates[place]))  # not drawn, it is forgotten
-                    high = max(toggle.high, st.session_state[f"{key}.{place}"])
-                    st.slider(f"Share dropped {where}", 0.0, high, step=toggle.step, key=f"{key}.{place}")
+                    place_key = f"{key}.{place}"
+                    st.slider(
+                        f"Share dropped {where}", 0.0, _high(place_key, toggle.high), step=toggle.step, key=place_key
+                    )
+
+
+def _high(key: str, usual: Any) -> Any:
+    """The greatest value that a widget takes: an address may ask for more than is usual.
+
+    It stays until another design is chosen: a slider whose end moves is another one to Streamlit, and loses its value.
+    """
+    st.session_state[_HIGH + key] = max(usual, st.session_state[key], st.session_state.get(_HIGH + key, usual))
+    return st.session_state[_HIGH + key]
 
 
 def _beneath(toggle: Toggle, spec: RunSpec, error: str | None) -> None:
