@@ -18,10 +18,22 @@ from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
 EPOCHS, MINUTES = (1, 10_000), (0.1, 10_000.0)
+_OWN = "train-wrote"  # in the session: the address was changed by a field of this page
 
 
-def prepare() -> None:
-    """The page without a run in the address: say what will be trained, for how long, and start it."""
+def prepare(address_moved: bool) -> None:
+    """The page without a run in the address: say what will be trained, for how long, and start it.
+
+    The fields are as the address says when the page is come to and, `address_moved`, after the browser's Back.
+    """
+
+    def begin(key: str, value: Any, otherwise: Any) -> Any:
+        """The value a field begins with; one that stands already is set, as Streamlit passes over another beginning."""
+        if not address_moved:
+            return value
+        st.session_state[key] = value
+        return otherwise
+
     design = controls.design()
     if design.data.backbone:
         of_command_line(design.name)
@@ -40,31 +52,32 @@ def prepare() -> None:
     with one:
         names = [info.name for info in here]
         asked = st.query_params.get("data", design.data.name)
+        place = names.index(asked) if asked in names else 0
+        begin("train-data", here[place], None)
         info = st.selectbox(
-            "Pictures", here, index=names.index(asked) if asked in names else 0, key="train-data",
-            format_func=lambda info: info.title, on_change=_into_address, args=("train-data", "data"),
+            "Pictures", here, index=0 if address_moved else place, key="train-data", format_func=lambda info: info.title, on_change=_into_address, args=("train-data", "data"),
         )  # fmt: skip
     with two:
         by_epochs = "run_epochs" in st.query_params
         way = st.segmented_control(
-            "Ends by", ["time", "epochs"], default="epochs" if by_epochs else "time", required=True, key="train-way",
-            on_change=_way_into_address, args=(design,),
+            "Ends by", ["time", "epochs"], default=begin("train-way", "epochs" if by_epochs else "time", None),
+            required=True, key="train-way", on_change=_way_into_address, args=(design,),
         )  # fmt: skip
     minutes, epochs = None, None
     with three:
         if way == "epochs":
             epochs = st.number_input(
-                "Epochs", value=_asked("run_epochs", design.fit.max_epochs, *EPOCHS), key="train-epochs",
-                on_change=_into_address, args=("train-epochs", "run_epochs"),
+                "Epochs", value=begin("train-epochs", _asked("run_epochs", design.fit.max_epochs, *EPOCHS), "min"), step=1,
+                key="train-epochs", on_change=_into_address, args=("train-epochs", "run_epochs"),
             )  # fmt: skip
         else:
             minutes = st.number_input(
-                "Minutes", value=_asked("minutes", 1.0, *MINUTES), step=1.0, format="%g",
+                "Minutes", value=begin("train-minutes", _asked("minutes", 1.0, *MINUTES), "min"), step=1.0, format="%g",
                 key="train-minutes", on_change=_into_address, args=("train-minutes", "minutes"),
             )  # fmt: skip
     with four:
         seed = st.number_input(
-            "Seed", 0, 2**31 - 1, _asked("seed", design.fit.seed, 0, 2**31 - 1), key="train-seed",
+            "Seed", 0, 2**31 - 1, begin("train-seed", _asked("seed", design.fit.seed, 0, 2**31 - 1), "min"), key="train-seed",
             help="All chance in a training comes from this number: the first weights, the order of the pictures, "
             "what augmentation and dropout do. The same seed gives the same run.",
             on_change=_into_address, args=("train-seed", "seed"),
@@ -110,6 +123,7 @@ def of_command_line(name: str) -> None:
 
 
 def _into_address(key: str, parameter: str) -> None:
+    st.session_state[_OWN] = True
     value = st.session_state[key]
     st.query_params[parameter] = (
         value.name if parameter == "data" else f"{value:g}" if isinstance(value, float) else str(value)
@@ -117,6 +131,7 @@ def _into_address(key: str, parameter: str) -> None:
 
 
 def _way_into_address(design: RunSpec) -> None:
+    st.session_state[_OWN] = True
     if st.session_state["train-way"] == "epochs":
         st.query_params["run_epochs"] = str(design.fit.max_epochs)
     elif "run_epochs" in st.query_params:
@@ -165,8 +180,9 @@ def main() -> None:
     st.title("Train")
     asked = st.query_params.get("run")
     if asked is None:
-        with controls.kept("train-data", "data", "minutes", "run_epochs", "seed"):
-            prepare()
+        with controls.kept("train-data", "data", "minutes", "run_epochs", "seed") as moved:
+            own = st.session_state.pop(_OWN, False)
+            prepare(moved and not own)
         return
     try:
         found = own_run(asked)

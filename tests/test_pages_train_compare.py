@@ -556,6 +556,32 @@ def test_the_browsers_back_is_followed(places: Path, monkeypatch: pytest.MonkeyP
     assert ran(at).multiselect[0].value == [b.id] and asked(at)["runs"] == b.id
 
 
+def test_the_browsers_back_is_followed_by_every_field_of_train(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls, "SETTLED_SECONDS", 0)
+    at = show("train", **{"from": "basenet"})
+    before = asked(at)
+    at.number_input(key="train-minutes").set_value(4.0)
+    at.number_input(key="train-seed").set_value(5)
+    ran(at)
+    assert (asked(at)["minutes"], asked(at)["seed"]) == ("4", "5")
+    at.segmented_control(key="train-way").set_value("epochs")
+    later = asked(ran(at))
+
+    def back(query: dict[str, str]) -> AppTest:
+        at.query_params.clear()
+        at.query_params.update(query)
+        return ran(at)
+
+    back(before)
+    assert at.segmented_control(key="train-way").value == "time" and not at.warning
+    assert at.number_input(key="train-minutes").value == 1 and at.number_input(key="train-seed").value == 0
+    back(later)
+    assert at.number_input(key="train-epochs").value == 27 and at.number_input(key="train-seed").value == 5
+    at.number_input(key="train-epochs").set_value(0)
+    ran(at)
+    assert at.number_input(key="train-epochs").value == 0 and "a number from 1" in at.error[0].value, "its own change"
+
+
 def test_a_link_counts_before_what_was_chosen(places: Path) -> None:
     a, b = (finished(DRAWN.replace({"fit.seed": seed})) for seed in range(2))
     at = show("compare", runs=a.id)
