@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from docs import report
-from training import bench, bench_sides, catalogue, cost, growth, results, rundir, toggles
+from docs.benches import ENGINE, KERAS, benches, step
+from training import bench, catalogue, cost, growth, results, rundir, toggles
 from training.birds import results as birds
 from training.status import whole_epochs
 from training.toggles import Toggle
@@ -101,14 +102,6 @@ def models_table() -> str:
     return "\n".join(lines)
 
 
-def benches() -> dict[str, dict[str, Any]]:
-    """The benchmarks that were committed, one of each kind of processor, by that kind in words."""
-    reports = {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (ROOT / "docs" / "bench").glob("*.json")
-    }
-    return {words: reports[name] for name, words in PROCESSORS.items() if name in reports}
-
-
 def bench_table() -> str:
     """The tables of docs/speed.md, from the last benchmark that was committed of each kind of processor."""
     lines: list[str] = []
@@ -122,10 +115,6 @@ def bench_table() -> str:
             lines += bench.table(name, result)
         lines.append("")
     return "\n".join(lines).rstrip()
-
-
-KERAS = [(bench_sides.FED, "float32")]
-ENGINE = [(bench_sides.ENGINE, "bfloat16"), (bench_sides.ENGINE, "float32")]
 
 
 def time_to_accuracy() -> str:
@@ -181,19 +170,15 @@ def _times(name: str, sides: list[tuple[str, str]], epochs: float, plain: float)
     """Cells: for each processor, minutes of so many epochs, and their share of `plain` epochs of `final` in Keras."""
     cells = []
     for measured in benches().values():
-        there = _minutes(measured["networks"], "final", KERAS, plain)
-        took = _minutes(measured["networks"], name, sides, epochs)
+        there = _minutes(measured, "final", KERAS, plain)
+        took = _minutes(measured, name, sides, epochs)
         cells.append(f"{took:,.0f} | {took / there:.2f}" if took and there else "not measured | –")
     return " | ".join(cells)
 
 
 def _minutes(measured: dict[str, Any], name: str, sides: list[tuple[str, str]], epochs: float) -> float | None:
-    spec = catalogue.variant(name).spec
-    same = next((n for n in measured if catalogue.variant(n).spec.network == spec.network), None)
-    if same is None:
-        return None  # the benchmark has not measured this network
-    found = {(side["side"], side["format"]): side["cpu_ms"] for side in measured[same]["sides"]}
-    return next(found[side] for side in sides if side in found) * cost.steps_per_epoch(spec) * epochs / 6e4
+    milliseconds = step(measured, name, sides)
+    return milliseconds and milliseconds * cost.steps_per_epoch(catalogue.variant(name).spec) * epochs / 6e4
 
 
 def recipes_table() -> str:
@@ -225,7 +210,6 @@ def growth_tables() -> str:
     return "\n".join(growth.tables(json.loads(path.read_text(encoding="utf-8"))))
 
 
-PROCESSORS = {"amx": "AMX, which computes bfloat16", "avx2": "AVX2 alone"}  # by the name of the file in docs/bench
 Part = tuple[str, str | None, Callable[[], str]]
 PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file), what makes the text
     ("docs/toggles.md", None, toggles_page),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from math import sqrt
 
+from docs.benches import ENGINE, benches, step
 from training import catalogue, results
 from training.describe import describe
 from training.paths import models_dir
@@ -100,15 +101,14 @@ def _saving(child: str, parent: str) -> str:
     here, there = (describe(catalogue.load(name).network) for name in (child, parent))
     told = f"Multiply-adds: {here.macs / 1e6:.0f} M against {there.macs / 1e6:.0f} M, {100 * (1 - here.macs / there.macs):.0f} % less; "
     told += f"parameters: {here.params:,} against {there.params:,}."
-    speeds = [_epoch_seconds(name) for name in (child, parent)]
-    if all(speeds):
-        told += f" Seconds an epoch: {speeds[0]:.1f} against {speeds[1]:.1f}, as the machine was when each was trained."
+    for words, measured in benches().items():
+        ours, theirs = (step(measured, name, ENGINE) for name in (child, parent))
+        if ours and theirs:
+            told += (
+                f" Processor time of a training step of {measured['batch_size']} pictures, in one run with {words}: "
+                f"{ours:,.0f} ms against {theirs:,.0f}, {100 * (1 - ours / theirs):.0f} % less."
+            )
     return told
-
-
-def _epoch_seconds(name: str) -> float | None:
-    found = [card["wall_seconds"] / card["figures"]["epochs"] for card in results.cards(name)]
-    return sum(found) / len(found) if found else None
 
 
 def _epoch(rows: dict[str, Row]) -> str:
