@@ -10,10 +10,7 @@ from training import bench_sides, catalogue
 
 PROCESSORS = {"amx": "AMX, which computes bfloat16", "avx2": "AVX2 alone"}  # by the name of the file
 KERAS = [(bench_sides.FED, "float32")]  # what anyone would do
-ENGINE = [
-    (bench_sides.ENGINE, "bfloat16"),
-    (bench_sides.ENGINE, "float32"),
-]  # the format that the machine trains in first
+ENGINE = [(bench_sides.ENGINE, "bfloat16"), (bench_sides.ENGINE, "float32")]  # first what the machine trains in
 
 
 def benches() -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ import streamlit as st
 from pages.shared import answers, controls, jobs, models, panels, pictures, present, sources, text
 from pages.shared.answers import Answer
 from pages.shared.sources import Item
-from training import confusions, data, predict, rundir
+from training import data, predict
 from training.explain import METHODS
 from training.pictures import Crop, resize, square
 from training.predict import Choice
@@ -64,9 +64,9 @@ def about(chosen: list[Choice]) -> None:
             if choice.calibration is None and not choice.shipped:
                 jobs.offer("Calibrate it now", "calibrate", choice.id, icon=":material/tune:",
                            help="Fits one number, and thresholds, on its validation pictures")  # fmt: skip
-            if rundir.find(choice.id).file(confusions.FILE).is_file():
+            if choice.shipped or choice.test_accuracy is not None:
                 controls.link("confusions", "What it takes for what", {"model": choice.id}, ":material/grid_on:")
-            elif not choice.shipped:
+            else:
                 controls.link("train", "Measure it on the test pictures, to see what it takes for what", {"run": choice.id},
                               ":material/fact_check:")  # fmt: skip
         st.markdown(
@@ -178,10 +178,8 @@ def controls_of_the_page(choices: list[Choice], address_moved: bool) -> tuple[li
         method = "occlusion" if plain else "grad-cam"
         if chosen and not present.is_on():
             ways = [*METHODS, "off"] if plain else ["grad-cam", "off"]
-            key, held = (
-                f"method-{len(ways)}",
-                st.session_state.get("method"),
-            )  # what was chosen stands with other models
+            key = f"method-{len(ways)}"
+            held = st.session_state.get("method")  # what was chosen stands with other models
             method = st.segmented_control(
                 "What spoke for the answer", ways, default=held if held in ways else method, key=key, required=True,
                 on_change=lambda: st.session_state.update(method=st.session_state[key]),

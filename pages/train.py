@@ -18,7 +18,7 @@ from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
 EPOCHS, MINUTES = (1, 10_000), (0.1, 10_000.0)
-_OWN = "train-wrote"  # in the session: the address was changed by a field of this page
+FIELDS = ("train-data", "train-way", "train-minutes", "train-epochs", "train-seed")
 
 
 def prepare(address_moved: bool) -> None:
@@ -123,7 +123,6 @@ def of_command_line(name: str) -> None:
 
 
 def _into_address(key: str, parameter: str) -> None:
-    st.session_state[_OWN] = True
     value = st.session_state[key]
     st.query_params[parameter] = (
         value.name if parameter == "data" else f"{value:g}" if isinstance(value, float) else str(value)
@@ -131,7 +130,6 @@ def _into_address(key: str, parameter: str) -> None:
 
 
 def _way_into_address(design: RunSpec) -> None:
-    st.session_state[_OWN] = True
     if st.session_state["train-way"] == "epochs":
         st.query_params["run_epochs"] = str(design.fit.max_epochs)
     elif "run_epochs" in st.query_params:
@@ -180,9 +178,8 @@ def main() -> None:
     st.title("Train")
     asked = st.query_params.get("run")
     if asked is None:
-        with controls.kept("train-data", "data", "minutes", "run_epochs", "seed") as moved:
-            own = st.session_state.pop(_OWN, False)
-            prepare(moved and not own)
+        with controls.kept(FIELDS[0], "data", "minutes", "run_epochs", "seed", others=FIELDS[1:]) as moved:
+            prepare(moved)
         return
     try:
         found = own_run(asked)

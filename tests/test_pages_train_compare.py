@@ -205,12 +205,6 @@ def show(page: str, **query: str) -> AppTest:
     return ran(at)
 
 
-def test_pictures_of_an_address_that_are_not_here_are_named(places: Path) -> None:
-    at = show("train", data="cifar10", **{"from": "basenet"})
-    assert [warning.value for warning in at.warning] == ["The address asks for CIFAR-10, which is not here yet."]
-    assert not show("train", data="drawn", **{"from": "basenet"}).warning and not show("train").warning
-
-
 def ran(at: AppTest) -> AppTest:
     at.run()
     assert not at.exception, at.exception
@@ -580,6 +574,12 @@ def test_the_browsers_back_is_followed_by_every_field_of_train(places: Path, mon
     at.number_input(key="train-epochs").set_value(0)
     ran(at)
     assert at.number_input(key="train-epochs").value == 0 and "a number from 1" in at.error[0].value, "its own change"
+
+
+def test_pictures_of_an_address_that_are_not_here_are_named(places: Path) -> None:
+    at = show("train", data="cifar10", **{"from": "basenet"})
+    assert [warning.value for warning in at.warning] == ["The address asks for CIFAR-10, which is not here yet."]
+    assert not show("train", data="drawn", **{"from": "basenet"}).warning and not show("train").warning
 
 
 def test_a_link_counts_before_what_was_chosen(places: Path) -> None:

@@ -50,8 +50,10 @@ class Ahead:
         return True
 
     def _forget(self, brought: dict[str, Any]) -> None:
+        dropped = self._built is not None
         self._for, self._built = brought, None
-        gc.collect()  # an engine and its graphs hold each other
+        if dropped:
+            gc.collect()  # an engine and its graphs hold each other
 
     def _build(self, spec: RunSpec, brought: dict[str, Any]) -> None:
         from training import data
@@ -73,6 +75,8 @@ class Ahead:
         expected = brought == self._for
         if expected and self._thread.ident is not None:
             self._thread.join()
-        built = self._built if expected else None
+        built = None
+        if expected:
+            built, self._built = self._built, None
         self._forget({})
         return built

@@ -31,9 +31,9 @@ from training.spec import RunSpec
 from training.status import ACTIVE
 
 STOP_SECONDS = 1.8  # a run that has not stopped itself by then is killed; its checkpoint stands
+SPAWN_SECONDS = 5.0  # granted to a process to take its place, before whoever looks at the queue starts another
 _DELETED = ".deleted-"  # before the names of folders whose runs are being removed
 
-SPAWN_SECONDS = 5.0  # granted to a process to take its place, before whoever looks at the queue starts another
 _started: list[subprocess.Popen[bytes]] = []  # so that those that have ended are not left as zombies
 _last_start = float("-inf")
 

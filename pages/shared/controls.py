@@ -49,22 +49,23 @@ def remember(spec: RunSpec) -> None:
 
 
 @contextmanager
-def kept(widget: str, *parameters: str) -> Iterator[bool]:
+def kept(widget: str, *parameters: str, others: tuple[str, ...] = ()) -> Iterator[bool]:
     """A page's choices, which are these `parameters` of the address, come back when the page does.
 
     Streamlit drops them on a page switch, and forgets `widget`, the key of one of the page's: that tells a page
     that has just been come to.  An address that has any of them, a link, is left as it is.
 
-    Yields whether they were changed from outside since the page's last run, as by the browser's Back, while `widget`
-    was not moved: then the page sets it to what they say.  An address that is older than what was just chosen
+    Yields whether they were changed from outside since the page's last run, as by the browser's Back, while neither
+    `widget` nor one of the `others` that write them was moved: then the page sets it to what they say.  An address that is older than what was just chosen
     comes with a click that is quick, not with Back.
     """
     memory = f"kept.{widget}"
-    last, held, written = st.session_state.get(memory, ({}, None, 0.0))
+    last, held, written = st.session_state.get(memory, ({}, {}, 0.0))
     outside = False
     if widget in st.session_state:
         settled = time.monotonic() - written > SETTLED_SECONDS
-        outside = settled and _asked(parameters) != last and st.session_state[widget] == held
+        moved = widget not in held or any(st.session_state.get(name, value) != value for name, value in held.items())
+        outside = settled and _asked(parameters) != last and not moved
     elif not _asked(parameters):
         for name, values in last.items():
             st.query_params[name] = values
@@ -73,7 +74,8 @@ def kept(widget: str, *parameters: str) -> Iterator[bool]:
     finally:
         now = _asked(parameters)
         written = written if now == last else time.monotonic()
-        st.session_state[memory] = (now, st.session_state.get(widget), written)
+        standing = {name: st.session_state[name] for name in (widget, *others) if name in st.session_state}
+        st.session_state[memory] = (now, standing, written)
 
 
 def _asked(parameters: tuple[str, ...]) -> dict[str, list[str]]:

@@ -88,9 +88,7 @@ def samples() -> list[Item]:
             return []
         labels = {item.key: f"![{item.name}]({pictures.address(resize(square(item.pixels), 64))}) {item.name}"
                   for item in shown}  # fmt: skip
-        clicked = st.session_state.setdefault(
-            _CLICKED, {}
-        )  # what was clicked stands while another data set's are looked at
+        clicked = st.session_state.setdefault(_CLICKED, {})  # stands while another data set's are looked at
         clicked[source] = st.pills("Samples", list(labels), selection_mode="multi", format_func=labels.__getitem__,
                                    default=[key for key in clicked.get(source, ()) if key in labels],
                                    label_visibility="collapsed", key=f"sample-{source}")  # fmt: skip
