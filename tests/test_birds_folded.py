@@ -46,8 +46,10 @@ def test_values_and_gradients_equal_keras():
         return [y, *tape.gradient(loss, variables)]
 
     assert len(variables) == 13
-    for ours, theirs in zip(both(folded.forward(model)), both(lambda x: model(x, training=False)), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    theirs = both(lambda x: model(x, training=False))
+    for learns in (False, True):
+        for one, other in zip(both(folded.forward(model, learns=learns)), theirs, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_learning_equals_keras_in_training_mode_moving_statistics_included():
@@ -85,6 +87,19 @@ def test_the_backbones_give_the_same_maps(backbone):
     error = np.linalg.norm(folded.forward(model)(pixels) - expected) / np.linalg.norm(expected)
     assert error < 1e-4
     assert folded.forward(model, "bfloat16")(pixels).dtype == tf.bfloat16
+
+
+def test_training_takes_the_fast_convolutions_and_predictions_the_plain_ones(monkeypatch):
+    seen, original = [], folded.conv2d
+    monkeypatch.setattr(
+        folded, "conv2d", lambda x, kernel, *rest: seen.append(kernel.shape[0]) or original(x, kernel, *rest)
+    )
+    x = tf.ones((1, 12, 12, 3))
+    folded.forward(small())(x)
+    assert not seen
+    folded.forward(small(), learns=True)(x)
+    folded.learning(small())(x)
+    assert seen == [3, 3]  # of strides of 1: the others are strided, 1x1 or depthwise
 
 
 def test_depthwise_convolutions_compute_in_float32_whatever_the_others_do(monkeypatch):

@@ -58,7 +58,7 @@ class FineTune(Engine):
         extractor = self._backbone.load(self._backbone.deployed())
         self._exact_maps = _still(folded.forward(extractor))  # for validation, in float32, as every figure of a card
         if self._careful:
-            self._maps = _still(folded.forward(extractor, self.precision))
+            self._maps = _still(folded.forward(extractor, self.precision, learns=True))
         else:
             self._maps = folded.learning(extractor, self.precision)
         own = networks.variables(extractor)
