@@ -1,9 +1,11 @@
 """The loop that trains a backbone's last stage: a killed one ends with the weights of an unbroken one."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from training.birds import loop
+from training.birds import conv5, loop
 from training.rundir import RunError
 
 
@@ -58,3 +60,36 @@ def test_a_broken_checkpoint_is_a_sentence(tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes(b"PK")
     with pytest.raises(RunError, match="is broken"):
         train(tmp_path)
+
+
+def test_conv5_learns_as_keras_would_and_goes_on_after_a_kill(tmp_path):
+    """One step an epoch: the same losses, weights and moving statistics as Keras's own training mode gives."""
+    rng = np.random.default_rng(1)
+    maps = rng.normal(size=(4, 14, 14, 1024)).astype(np.float32)
+    labels, hints = np.arange(4), rng.normal(size=(4, 8)).astype(np.float32)
+    recipe = loop.Recipe(epochs=2, learning_rate=0.01, batch_size=4, warmup_epochs=0)
+    pictures = [maps, maps[:, :, ::-1]], labels, hints, maps[:2], labels[:2]
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.print", killed)  # after the first epoch's checkpoint
+        conv5.fit(tmp_path, *pictures, recipe)
+    ours = conv5.fit(tmp_path, *pictures, recipe)
+
+    keras.utils.set_random_seed(recipe.seed)
+    _, model = conv5.network(8)
+    optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
+    optimizer.build(model.trainable_variables)
+    draw = conv5.batches(*pictures[:3], recipe)
+    for epoch in range(2):
+        optimizer.learning_rate.assign(recipe.rate(epoch))
+        for x, target, hint in draw(epoch, np.random.default_rng((recipe.seed, epoch))):
+            with tf.GradientTape() as tape:
+                logits, guess = model(x, training=True)
+                loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+                loss += conv5.HINT_WEIGHT * tf.reduce_mean(tf.square(guess - hint))
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+    for one, other in zip(ours.variables, model.variables, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-4, err_msg=one.path)

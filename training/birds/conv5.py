@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from training import model as networks
 from training import paths
 from training.birds import features, folded, heads, loop
 from training.birds.backbones import CONV4, LITE0
-from training.processor import computes_bfloat16
+from training.processor import number_format
 
 CLASSES = 200
 HINT_WEIGHT = 4.0  # of the second target: mean squared error of standardized features
@@ -76,23 +77,27 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.n
     import tensorflow as tf
 
     keras.utils.set_random_seed(recipe.seed)
-    if computes_bfloat16():  # half the time a step where the processor has instructions for it
-        keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
-    _, model = network(teacher.shape[-1])
+    conv5, model = network(teacher.shape[-1])
+    maps = folded.learning(conv5, number_format("auto")[0])
+    ends, statistics = [model.get_layer(name) for name in ("logits", "teacher")], networks.variables(conv5)
     optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
     optimizer.build(model.trainable_variables)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function
     def step(x: Any, target: Any, hint: Any) -> Any:
         with tf.GradientTape() as tape:
-            logits, guess = (tf.cast(output, tf.float32) for output in model(x, training=True))
+            mapped, moving = maps(x)
+            pooled = tf.reduce_mean(tf.cast(mapped, tf.float32), (1, 2))
+            logits, guess = (end(pooled) for end in ends)
             loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(target, logits))
             total = loss + HINT_WEIGHT * tf.reduce_mean(tf.square(guess - hint))
         variables = model.trainable_variables
         optimizer.apply(tape.gradient(total, variables), variables)
+        for name, value in moving.items():
+            statistics[name].assign(value)
         return loss
 
-    forward = tf.function(lambda x: tf.cast(model(x, training=False)[0], tf.float32), reduce_retracing=True)
+    forward = tf.function(lambda x: model(x, training=False)[0], reduce_retracing=True)
 
     def validate() -> dict[str, float]:
         logits = np.concatenate([
