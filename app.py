@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.shared import present, warm
+from pages.shared import again, present, warm
 
 PAGES = {
     "home": ("Home", ":material/home:"),
@@ -26,6 +26,7 @@ page = st.navigation(
     position="top",
 )
 present.begin()
+again.follow()
 page.run()
 present.finish()
 warm.start()

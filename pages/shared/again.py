@@ -12,6 +12,8 @@ from training.data import DataError
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
 
+BEGUN, _REFUSED = "again.begun", "again.refused"  # in the session
+
 
 def missing(records: Sequence[RunDir]) -> list[RunDir]:
     """Those of the trainings that were not trained again here."""
@@ -30,8 +32,10 @@ def offer(records: Sequence[RunDir]) -> None:
         except (DataError, RunError, SpecError) as error:
             st.caption(f"{record.id} cannot be trained here yet. {error}")
             continue
-        if st.button(_told(record), key=f"again-{record.id}", type="tertiary", icon=":material/replay:"):
-            begin(record.spec())
+        # A callback: what stands above may take seconds to draw, and a page would pass over a click until it is there.
+        st.button(_told(record), key=f"again-{record.id}", type="tertiary", icon=":material/replay:",
+                  on_click=begin, args=(record.spec(),))  # fmt: skip
+    refusal()
 
 
 def _told(record: RunDir) -> str:
@@ -46,10 +50,20 @@ def _told(record: RunDir) -> str:
 
 
 def begin(spec: RunSpec) -> None:
-    """Put a training of `spec` into the queue, and show it."""
+    """Put a training of `spec` into the queue; a button's callback, after which `follow` shows the run."""
     try:
-        run = commands.enqueue(spec)["run"]
+        st.session_state[BEGUN] = commands.enqueue(spec)["run"]
     except (DataError, RunError, SpecError, OSError) as error:
-        st.error(f"It could not be started. {error}", icon=":material/error:")
-    else:
+        st.session_state[_REFUSED] = f"It could not be started. {error}"
+
+
+def refusal() -> None:
+    """Why the training that was just asked for could not be started, if so, once."""
+    if refused := st.session_state.pop(_REFUSED, ""):
+        st.error(refused, icon=":material/error:")
+
+
+def follow() -> None:
+    """Show the run that was just begun, before any page is drawn."""
+    if run := st.session_state.pop(BEGUN, ""):
         controls.go("train", {"run": run})

@@ -138,16 +138,13 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
         if state == "finished":
             controls.link("classify", "Classify with it", {"run": run.id}, icon=":material/image_search:")
-        again_asked = st.button("Train this design again", type="tertiary", icon=":material/replay:")
+        st.button("Train this design again", type="tertiary", icon=":material/replay:", on_click=_again, args=(spec,))
         if address.in_address(spec):
             controls.link("design", "Change the design", address.to_query(spec), icon=":material/architecture:")
-            if again_asked:
-                _visit(plan.query(spec))
-        elif again_asked:
-            again.begin(spec)
         with st.popover("Delete", icon=":material/delete:"):
             st.markdown("The run, its curves and its weights are deleted for good.")
             st.button("Delete for good", type="primary", on_click=_do, args=(launcher.delete, run, (state,)))
+    again.refusal()
     if problem := st.session_state.pop(PROBLEM, ""):
         st.error(problem, icon=":material/error:")
 
@@ -163,6 +160,14 @@ def _visit(query: dict[str, str]) -> None:
     """Show another state of this page: its address is all there is to it."""
     st.query_params.from_dict(present.query(query))
     st.rerun()
+
+
+def _again(spec: RunSpec) -> None:
+    """Prepare another training of the design; where no address holds it, begin it."""
+    if address.in_address(spec):
+        st.query_params.from_dict(present.query(plan.query(spec)))
+    else:
+        again.begin(spec)
 
 
 def _do(action: Callable[[RunDir], object], run: RunDir, states: tuple[str, ...]) -> None:
