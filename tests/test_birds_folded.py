@@ -99,7 +99,7 @@ def test_training_takes_the_fast_convolutions_and_predictions_the_plain_ones(mon
     assert not seen
     folded.forward(small(), learns=True)(x)
     folded.learning(small())(x)
-    assert seen == [3, 3]  # of strides of 1: the others are strided, 1x1 or depthwise
+    assert seen == [1, 3] * 2  # of strides of 1; the others are strided or depthwise
 
 
 def test_depthwise_convolutions_compute_in_float32_whatever_the_others_do(monkeypatch):

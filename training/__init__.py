@@ -5,4 +5,10 @@ imports Streamlit, and importing it (or describing a network) never imports Tens
 only the modules that train or predict do (`model`, `engine`, `fit`, `worker`).
 """
 
+import os
+
+# Its kernels for processors: TensorFlow takes them by itself only where there is AVX-512, and with AVX2 they are as
+# much faster (docs/speed.md).  It reads this when it is imported, so this stands before all else.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
 __version__ = "0.1.0"

@@ -1,11 +1,9 @@
-"""Training-time batch norm, max pooling and dropout, written so that they cost little on a CPU."""
+"""Training-time batch norm and dropout, written so that they cost little on a CPU."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import TYPE_CHECKING
-
-from training.processor import computes_eight_at_once
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -73,39 +71,6 @@ def _narrow_batch_norm(
         return (tf.cast(tf.reshape(y, tf.shape(x)), x.dtype), mean, variance), gradient
 
     return normalize(x, gamma, beta)
-
-
-def max_pool(x: tf.Tensor, size: int) -> tf.Tensor:
-    """Maxima of `size` x `size` pixels.
-
-    With AVX2 alone, maxima of two rows and then of two columns: forward and backward a quarter of the time of
-    TensorFlow's for 6 channels of 28x28, half for 64 of 32x32.  Of equal maxima one gets the gradient.
-    """
-    import tensorflow as tf
-
-    own = size == 2 and x.dtype == tf.float32 and computes_eight_at_once()
-    if not own or tf.config.list_physical_devices("GPU"):
-        return tf.nn.max_pool2d(x, size, size, "VALID")
-    _, height, width, channels = x.shape
-    rows, columns = height // 2, width // 2
-
-    @tf.custom_gradient
-    def pool(x):
-        pairs = tf.reshape(x[:, : rows * 2, : columns * 2], [-1, rows, 2, columns * 2 * channels])
-        above, below = pairs[:, :, 0], pairs[:, :, 1]
-        higher = tf.reshape(tf.maximum(above, below), [-1, rows, columns, 2 * channels])
-        left, right = higher[..., :channels], higher[..., channels:]
-
-        def gradient(dy):
-            to_left = dy * tf.cast(left >= right, dy.dtype)
-            back = tf.reshape(tf.concat([to_left, dy - to_left], -1), [-1, rows, columns * 2 * channels])
-            to_above = back * tf.cast(above >= below, dy.dtype)
-            dx = tf.reshape(tf.stack([to_above, back - to_above], 2), [-1, rows * 2, columns * 2, channels])
-            return tf.pad(dx, [[0, 0], [0, height % 2], [0, width % 2], [0, 0]])
-
-        return tf.maximum(left, right), gradient
-
-    return pool(x)
 
 
 def moving(average: tf.Tensor, value: tf.Tensor) -> tf.Tensor:

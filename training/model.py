@@ -13,7 +13,7 @@ import numpy as np
 
 from training.convolution import conv2d, plain_conv2d
 from training.describe import Layer, expand
-from training.layers import BN_EPSILON, BN_MOMENTUM, batch_norm, dropout, max_pool, moving
+from training.layers import BN_EPSILON, BN_MOMENTUM, batch_norm, dropout, moving
 
 if TYPE_CHECKING:
     import keras
@@ -180,7 +180,7 @@ def forward(
                 if layer.pooling == "average":
                     x = tf.nn.avg_pool2d(x, layer.size, layer.size, "VALID")
                 else:
-                    x = max_pool(x, layer.size)
+                    x = tf.nn.max_pool2d(x, layer.size, layer.size, "VALID")
             case "dropout":
                 if seed is not None:
                     dropouts += 1
