@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import training  # noqa: F401  # it settles TensorFlow's kernels, before a test imports that
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
