@@ -102,8 +102,7 @@ def prepare(address_moved: bool) -> None:
     if st.button("Start training", type="primary", icon=":material/play_arrow:"):
         _start(spec)
         st.rerun()
-    if problem := st.session_state.pop(run.PROBLEM, ""):
-        st.error(problem, icon=":material/error:")
+    controls.refusal()
     if not present.is_on():
         st.caption(
             f"It runs as a process of its own: close this page or the app, and it goes on. Time {estimate.basis}."
@@ -161,7 +160,7 @@ def _start(spec: RunSpec) -> None:
     try:
         st.query_params["run"] = launcher.submit(spec).id
     except (RunError, OSError) as error:
-        st.session_state[run.PROBLEM] = f"The training could not be started. {error}"
+        controls.refuse(f"The training could not be started. {error}")
 
 
 def own_run(name: str) -> RunDir:

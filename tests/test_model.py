@@ -145,6 +145,13 @@ def test_a_convolution_and_its_gradients_on_small_maps_equal_tensorflows(side, s
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("channels", [(3, 32), (32, 16), (64, 8)])
+def test_a_convolution_and_its_gradients_equal_tensorflows(size, padding, channels, eight_at_once):
+    check_convolution((9, 7), size, padding, channels, 2e-5)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("side", [(3, 3), (4, 4), (5, 9), (6, 6), (8, 8), (12, 12), (14, 13)])
 def test_a_wide_3x3_convolution_and_its_gradients_equal_tensorflows(side, padding, monkeypatch):
     monkeypatch.setattr(convolution, "computes_eight_at_once", lambda: True)

@@ -12,7 +12,7 @@ from training.data import DataError
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
 
-BEGUN, _REFUSED = "again.begun", "again.refused"  # in the session
+BEGUN = "again.begun"  # in the session: the run to be shown
 
 
 def missing(records: Sequence[RunDir]) -> list[RunDir]:
@@ -35,7 +35,7 @@ def offer(records: Sequence[RunDir]) -> None:
         # A callback: what stands above may take seconds to draw, and a page would pass over a click until it is there.
         st.button(_told(record), key=f"again-{record.id}", type="tertiary", icon=":material/replay:",
                   on_click=begin, args=(record.spec(),))  # fmt: skip
-    refusal()
+    controls.refusal()
 
 
 def _told(record: RunDir) -> str:
@@ -54,13 +54,7 @@ def begin(spec: RunSpec) -> None:
     try:
         st.session_state[BEGUN] = commands.enqueue(spec)["run"]
     except (DataError, RunError, SpecError, OSError) as error:
-        st.session_state[_REFUSED] = f"It could not be started. {error}"
-
-
-def refusal() -> None:
-    """Why the training that was just asked for could not be started, if so, once."""
-    if refused := st.session_state.pop(_REFUSED, ""):
-        st.error(refused, icon=":material/error:")
+        controls.refuse(f"It could not be started. {error}")
 
 
 def follow() -> None:

@@ -18,6 +18,7 @@ from training import address, catalogue, toggles
 from training.spec import RunSpec
 
 _KEY = "design"
+_REFUSED = "refused"  # in the session: a sentence to be shown once
 SETTLED_SECONDS = 1.5  # after which the browser has the address that a page wrote
 
 
@@ -92,6 +93,17 @@ def link(page: str, label: str, query: Mapping[str, str] | None = None, icon: st
 def go(page: str, query: Mapping[str, str] | None = None) -> None:
     """Switch to another page at once, present mode kept."""
     st.switch_page(f"pages/{page}.py", query_params=present.query(dict(query or {})))
+
+
+def refuse(sentence: str) -> None:
+    """Keep why a click's callback could not do what it was for, for `refusal`."""
+    st.session_state[_REFUSED] = sentence
+
+
+def refusal() -> None:
+    """Why the last click could not be followed, if so, once."""
+    if refused := st.session_state.pop(_REFUSED, ""):
+        st.error(refused, icon=":material/error:")
 
 
 def changes(spec: RunSpec) -> list[str]:

@@ -20,7 +20,6 @@ SECONDS_BETWEEN_REDRAWS = 1.0
 SECONDS_TO_BEGIN = 0.5  # between two looks whether the first point is there,
 BEGINNING = 20.0  # for so many seconds
 SHOWN, FOLDED = 8, 60  # runs in the list, and with those that are folded away
-PROBLEM = "train-problem"  # in the session: a sentence to be shown once
 CSS = """[class*="st-key-run-"] button, [class*="st-key-run-"] button * {text-align: left; justify-content: flex-start;}"""
 ICONS = {
     "queued": ":material/hourglass_empty:",
@@ -144,9 +143,7 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         with st.popover("Delete", icon=":material/delete:"):
             st.markdown("The run, its curves and its weights are deleted for good.")
             st.button("Delete for good", type="primary", on_click=_do, args=(launcher.delete, run, (state,)))
-    again.refusal()
-    if problem := st.session_state.pop(PROBLEM, ""):
-        st.error(problem, icon=":material/error:")
+    controls.refusal()
 
 
 def beside(run: RunDir, spec: RunSpec) -> list[str]:
@@ -179,7 +176,7 @@ def _do(action: Callable[[RunDir], object], run: RunDir, states: tuple[str, ...]
         if run.status()["state"] in states:
             action(run)
     except (RunError, OSError) as error:
-        st.session_state[PROBLEM] = str(error)
+        controls.refuse(str(error))
     else:
         if action is launcher.delete:
             st.toast("The run is deleted.", icon=":material/delete:")
