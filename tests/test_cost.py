@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import small
-from training import catalogue, cost, rundir
+from training import batches, catalogue, cost, rundir
 from training.spec import RunSpec
 
 
@@ -45,8 +45,8 @@ def test_more_work_takes_longer() -> None:
 
 
 def test_the_steps_of_an_epoch_are_the_reports_two_readings() -> None:
-    assert cost.steps_per_epoch(spec("basenet")) == 176
-    assert cost.steps_per_epoch(spec("basenet", fit__epoch_length="test set")) == 35
+    assert batches.steps_per_epoch(spec("basenet").fit, cost.PICTURES) == 176
+    assert batches.steps_per_epoch(spec("basenet", fit__epoch_length="test set").fit, cost.PICTURES) == 35
 
 
 def test_a_training_of_the_same_design_is_what_the_estimate_says(here: Path) -> None:

@@ -15,11 +15,10 @@ import statistics
 import time
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from math import ceil
 from pathlib import Path
 from typing import Any
 
-from training import paths, processor, rundir
+from training import batches, paths, processor, rundir
 from training.describe import Description, describe
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -63,20 +62,13 @@ def estimate(spec: RunSpec, pictures: int = PICTURES, validation: int = VALIDATI
     """The cost of training `spec` on so many pictures on this machine."""
     factor, basis = _correction(spec, _observations(paths.runs_dir()))
     step, picture = _model(spec, machine())
-    return Estimate(factor * step, factor * picture * validation, steps_per_epoch(spec, pictures), basis)
+    return Estimate(factor * step, factor * picture * validation, batches.steps_per_epoch(spec.fit, pictures), basis)
 
 
 def forward_seconds(macs: int) -> float:
     """Seconds of a forward pass for one picture through a network of `macs` multiply-adds on this machine."""
     rate = machine()
     return ARITHMETIC * 2 * macs / rate.flops / max(1.0, PARALLEL * rate.cores)
-
-
-def steps_per_epoch(spec: RunSpec, pictures: int = PICTURES) -> int:
-    """Steps that cover the pictures, or the report's literal formula: a fifth of them."""
-    if spec.fit.epoch_length == "test set":
-        return max(1, int(pictures / 5 / spec.fit.batch_size))
-    return ceil(pictures / spec.fit.batch_size)
 
 
 def _model(spec: RunSpec, machine: Machine) -> tuple[float, float]:
@@ -223,6 +215,7 @@ def _observe(card: Path, modified: float) -> Observation | None:
             done, before = line["epoch"] - before, line["epoch"]
             if SHORTEST <= done <= 1:  # less than 1 where the training's time was over
                 ratios.append(
-                    line["seconds"] / (done * step * steps_per_epoch(spec, pictures) + picture * pictures / 9)
+                    line["seconds"]
+                    / (done * step * batches.steps_per_epoch(spec.fit, pictures) + picture * pictures / 9)
                 )
     return Observation(spec, statistics.median(ratios)) if ratios else None

@@ -9,25 +9,28 @@ with as many threads.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from training import batches
 from training import model as networks
 from training.augment import augment
 from training.augment_reference import moments, statistics
 from training.calibration import cross_entropy
+from training.convolution import conv2d
 from training.describe import expand
 from training.losses import accuracy, losses
 from training.memory import keep_freed_memory
-from training.mix import mix
+from training.mix import beta, mix
 from training.processor import number_format
 from training.schedule import dropout_share, learning_rate
 from training.spec import RunSpec
 from training.teacher import Teacher
 
 if TYPE_CHECKING:
+    import keras
+
     from training.data import Dataset
 
 EVALUATION_BATCH = 250
@@ -37,17 +40,43 @@ AUGMENT_STREAM, DROPOUT_STREAM, VALIDATION_STREAM, MIX_STREAM = range(4)
 class Engine:
     """Trains the network of `spec` on `dataset`.
 
-    Epochs and steps count from 0.  `epoch_length` "training set" makes an epoch as many steps as cover the
-    training pictures; "test set" the report's literal formula, int(2500 * 0.9 / batch), 35 steps of 64, scaled to
-    data sets of other sizes as a fifth of the training pictures.  Either way batches run through one random order
-    of all pictures after the other; the last batch of an order is filled from its beginning, so that every batch
-    is whole.
+    Epochs and steps count from 0; `training.batches` says which pictures a step sees.
     """
+
+    # What a processor computes in its own way, and XLA otherwise: see `training.portable`.
+    convolve = staticmethod(conv2d)
+    shares = staticmethod(beta)
 
     def __init__(self, spec: RunSpec, dataset: Dataset):
         import tensorflow as tf
 
         keep_freed_memory()
+        fit = spec.fit
+        images = self._read(spec, dataset)
+        self.precision, self.device = number_format(fit.precision)
+        self._teacher = Teacher(spec, self.precision, dataset) if fit.teacher else None
+        self._layers = expand(spec.network)
+        self.model: keras.Model | None = networks.build(spec.network, fit.seed)  # None only in `training.portable_fit`
+        self._variables = networks.variables(self.model)
+        self._trainable = {n: v for n, v in self._variables.items() if v.trainable}
+        self._momentum = {n: tf.Variable(tf.zeros_like(v), trainable=False) for n, v in self._trainable.items()}
+        self._averaged = self._variables
+        if fit.average:  # at first the variables themselves, which the average moves away from
+            self._averaged = {n: tf.Variable(v, trainable=False) for n, v in self._variables.items()}
+        self._images, self._labels = tf.constant(images), tf.constant(np.asarray(dataset.labels, np.int32))
+        scalar, batch = tf.TensorSpec([], tf.int32), fit.batch_size
+        self._train = tf.function(
+            self._steps,
+            [tf.TensorSpec([None, batch], tf.int32), tf.TensorSpec([None], tf.float32), scalar],
+            autograph=False,
+        )
+        pictures = tf.TensorSpec([None, *spec.network.input_shape], self._images.dtype)
+        self._infer = tf.function(
+            self._inference, [pictures, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.bool)], autograph=False
+        )
+
+    def _read(self, spec: RunSpec, dataset: Dataset) -> np.ndarray:
+        """What follows from the spec and the pictures, or features, which it gives back."""
         self.spec, fit = spec, spec.fit
         images = np.asarray(dataset.images)
         self._pictures = images.dtype == np.uint8 and images.ndim == 4
@@ -66,31 +95,9 @@ class Engine:
             self.mean, self.std = statistics(images, spec.data.normalization)
         elif spec.data.normalization == "featurewise":
             self.mean, self.std = moments(images)
-        self.precision, self.device = number_format(fit.precision)
-        self._teacher = Teacher(spec, self.precision, dataset) if fit.teacher else None
-        self._layers = expand(spec.network)
-        self.model = networks.build(spec.network, fit.seed)
-        self._variables = networks.variables(self.model)
-        self._trainable = {n: v for n, v in self._variables.items() if v.trainable}
-        self._momentum = {n: tf.Variable(tf.zeros_like(v), trainable=False) for n, v in self._trainable.items()}
-        self._averaged = self._variables
-        if fit.average:  # at first the variables themselves, which the average moves away from
-            self._averaged = {n: tf.Variable(v, trainable=False) for n, v in self._variables.items()}
-        self._images, self._labels = tf.constant(images), tf.constant(np.asarray(dataset.labels, np.int32))
         self._count = len(images)
-        self._batches = -(-self._count // fit.batch_size)
-        test_sized = max(1, int(self._count / 5 / fit.batch_size))
-        self.steps_per_epoch = self._batches if fit.epoch_length == "training set" else test_sized
-        scalar, batch = tf.TensorSpec([], tf.int32), fit.batch_size
-        self._train = tf.function(
-            self._steps,
-            [tf.TensorSpec([None, batch], tf.int32), tf.TensorSpec([None], tf.float32), scalar],
-            autograph=False,
-        )
-        pictures = tf.TensorSpec([None, *spec.network.input_shape], self._images.dtype)
-        self._infer = tf.function(
-            self._inference, [pictures, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.bool)], autograph=False
-        )
+        self.steps_per_epoch = batches.steps_per_epoch(fit, self._count)
+        return images
 
     # --- Training ---------------------------------------------------------------------------
 
@@ -116,14 +123,13 @@ class Engine:
 
     def batch(self, step: int) -> np.ndarray:
         """Indices of the training pictures of global step `step`, int32 (batch_size,)."""
-        order, place = divmod(step, self._batches)
-        filled = np.resize(_order(self.spec.fit.seed, order, self._count), self._batches * self.spec.fit.batch_size)
-        return filled.reshape(self._batches, -1)[place]
+        return batches.batch(self.spec.fit, self._count, step)
 
-    def _steps(self, indices: Any, rates: Any, first: Any) -> tuple[Any, Any]:
+    def _steps(self, indices: Any, rates: Any, first: Any, steps: Any = None) -> tuple[Any, Any]:
+        """The first `steps` of those that `indices` and `rates` hold, or all of them."""
         import tensorflow as tf
 
-        steps = tf.shape(indices)[0]
+        steps = tf.shape(indices)[0] if steps is None else steps
 
         def one(k: Any, loss: Any, accuracy: Any) -> tuple[Any, Any, Any]:
             step_loss, step_accuracy = self._step(indices[k], rates[k], first + k)
@@ -164,7 +170,7 @@ class Engine:
     def _learn(self, x: Any, step: Any) -> tuple[Any, dict[str, Any]]:
         """Logits of a training pass, and the new moving statistics."""
         share = dropout_share(self.spec.fit, step, self.steps_per_epoch)
-        return networks.forward(self._layers, self._cast(), x, self._seed(DROPOUT_STREAM, step), share)
+        return networks.forward(self._layers, self._cast(), x, self._seed(DROPOUT_STREAM, step), share, self.convolve)
 
     def _loss(self, x: Any, targets: Any, logits: Any) -> Any:
         """The loss of a step, which is minimized; `x` is what the network saw."""
@@ -203,7 +209,7 @@ class Engine:
         if not self.spec.data.augmentation.mixes:
             return x, labels
         targets = tf.one_hot(labels, self.spec.network.classes)
-        return mix(x, targets, self.spec.data.augmentation, self._seed(MIX_STREAM, step))
+        return mix(x, targets, self.spec.data.augmentation, self._seed(MIX_STREAM, step), self.shares)
 
     def _seed(self, stream: int, step: Any) -> Any:
         """The seed of one of the streams of random numbers at a global step, int32 (2,)."""
@@ -291,9 +297,3 @@ class Engine:
 
 def _size(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-@lru_cache(maxsize=4)
-def _order(seed: int, number: int, count: int) -> np.ndarray:
-    """The `number`-th random order of `count` pictures, int32."""
-    return np.random.Generator(np.random.Philox([seed, number])).permutation(count).astype(np.int32)

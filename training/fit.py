@@ -68,7 +68,7 @@ def fit(
         run.forget_old_stop()
         run.clear_partial()
         try:
-            fit = _Fit(run, report, dataset, ahead)
+            fit = Fitting(run, report, dataset, ahead)
         except RunError as error:  # a damaged spec: else the queue would say no more than that the process is gone
             run.write_status(state="failed", message=str(error))
             raise
@@ -76,7 +76,7 @@ def fit(
     return run.status()
 
 
-class _Fit(Supervised):
+class Fitting(Supervised):
     """The state of a fit in progress."""
 
     def __init__(self, run: RunDir, report: Report, dataset: Dataset | None, ahead: Ahead | None):
@@ -266,13 +266,14 @@ class _Fit(Supervised):
             self.engine.set_weights(read_arrays(best))
         mean, std = self.engine.mean, self.engine.std
         weights.save(run.file("weights.npz"), self.engine.weights(), mean, std)
-        if self.spec.data.backbone is None:  # a head without its backbone is of no use to others; `export` joins them
-            whole = networks.exportable(self.spec.network, self.engine.model, mean, std)
+        model = None if self.spec.data.backbone else self.engine.model  # a head alone is of no use; `export` joins them
+        if model:
+            whole = networks.exportable(self.spec.network, model, mean, std)
             weights.save_keras(run.file("model.keras"), whole)
         made = card.make(run, self.dataset, self.engine, progress.elapsed)
         self.have_last_word()
         run.write_card(made)
-        if self.spec.data.backbone is None:
+        if model:
             calibration.calibrate(run, detection=False, pictures=self.dataset)
         self.write_status(
             state="finished", finished=time.time(), message=progress.last_word(), epoch=progress.epoch,

@@ -8,7 +8,8 @@ order, which chance has ordered already.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from training.augment import fork, square
 from training.spec import Augmentation
@@ -17,11 +18,25 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def mix(x: tf.Tensor, targets: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def beta(alpha: float, count: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """`count` draws of Beta(alpha, alpha), float32: for a small alpha nearly all near 0 or 1."""
+    import tensorflow as tf
+
+    draws = tf.random.stateless_gamma([2, count], seed, alpha) + 1e-6
+    return draws[0] / (draws[0] + draws[1])
+
+
+def mix(
+    x: tf.Tensor,
+    targets: tf.Tensor,
+    augmentation: Augmentation,
+    seed: tf.Tensor,
+    shares: Callable[[float, Any, Any], Any] = beta,
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Mixed pictures and targets.
 
     x: float32 (batch, height, width, channels); targets: float32 (batch, classes), each row
-    sums to 1; seed: int32 (2,), from which all chance comes.  Shapes stay.
+    sums to 1; seed: int32 (2,), from which all chance comes.  `shares` draws as `beta` does.  Shapes stay.
     """
     import tensorflow as tf
 
@@ -29,10 +44,10 @@ def mix(x: tf.Tensor, targets: tf.Tensor, augmentation: Augmentation, seed: tf.T
     share = tf.ones([count])  # of the picture itself, where nothing is mixed
     blended, pasted = (x, share), (x, share)
     if augmentation.mixup:
-        blended = blend(x, beta(augmentation.mixup, count, seed))
+        blended = blend(x, shares(augmentation.mixup, count, seed))
     if augmentation.cutmix:
         draws = tf.random.stateless_uniform([count, 2], fork(seed, 4))
-        pasted = paste(x, beta(augmentation.cutmix, count, fork(seed, 2)), draws)
+        pasted = paste(x, shares(augmentation.cutmix, count, fork(seed, 2)), draws)
     if augmentation.mixup and augmentation.cutmix:
         first = tf.random.stateless_uniform([count], fork(seed, 5)) < 0.5
         x, share = tf.where(first[:, None, None, None], blended[0], pasted[0]), tf.where(first, blended[1], pasted[1])
@@ -40,14 +55,6 @@ def mix(x: tf.Tensor, targets: tf.Tensor, augmentation: Augmentation, seed: tf.T
         x, share = blended if augmentation.mixup else pasted
     share = share[:, None]
     return x, share * targets + (1 - share) * targets[::-1]
-
-
-def beta(alpha: float, count: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """`count` draws of Beta(alpha, alpha), float32: for a small alpha nearly all near 0 or 1."""
-    import tensorflow as tf
-
-    draws = tf.random.stateless_gamma([2, count], seed, alpha) + 1e-6
-    return draws[0] / (draws[0] + draws[1])
 
 
 def blend(x: tf.Tensor, share: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

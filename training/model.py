@@ -7,6 +7,7 @@ through because it is faster than Keras's layers; `tests/test_model.py` proves t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,12 +110,17 @@ def variables(model: keras.Model) -> dict[str, tf.Variable]:
 
 def assign(variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
     """Set `variables`, all of them or none; raises ValueError where a name or a shape does not fit."""
+    check(variables, values)
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def check(variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
+    """Raise ValueError where `values` lacks one of `variables`, or has another shape for it."""
     for name, variable in variables.items():
         if name not in values or values[name].shape != tuple(variable.shape):
             found = values[name].shape if name in values else "missing"
             raise ValueError(f"The state is of another network: {name} is {found}, expected {tuple(variable.shape)}.")
-    for name, variable in variables.items():
-        variable.assign(values[name])
 
 
 def cast(weights: dict[str, tf.Tensor], dtype: str | tf.DType) -> dict[str, tf.Tensor]:
@@ -133,13 +139,15 @@ def forward(
     x: tf.Tensor,
     seed: tf.Tensor | None = None,
     dropout_share: tf.Tensor | None = None,
+    convolve: Callable[..., Any] = conv2d,
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """Logits, and the new moving statistics of batch norm by variable name.
 
     `weights` are the variables by name; each convolution and dense layer computes in the dtype
     of its kernel (float32 or bfloat16), and batch norm's variables are float32.  With `seed` (int32, shape (2,)) it is a training pass: dropout
-    acts, drawn from `seed`, at `dropout_share` of its rates if that is given, and batch norm uses the batch.  Without, it is
-    inference and the second result is empty.  Logits are float32.
+    acts, drawn from `seed`, at `dropout_share` of its rates if that is given, batch norm uses the batch, and `convolve` is
+    the convolution.  Without, it is inference, whose convolution is TensorFlow's own, and the second result is empty.
+    Logits are float32.
     """
     import tensorflow as tf
 
@@ -157,8 +165,8 @@ def forward(
                 bias = None if left_out else weights[f"{layer.name}/bias"]
                 if layer.kind == "conv":
                     # Inference is TensorFlow's own on every processor, so that figures differ as little as can be.
-                    convolve = plain_conv2d if seed is None else conv2d
-                    x = convolve(x, kernel, layer.padding.upper(), bias, layer.stride)
+                    own = plain_conv2d if seed is None else convolve
+                    x = own(x, kernel, layer.padding.upper(), bias, layer.stride)
                 else:
                     x = tf.matmul(x, kernel)
                     x = x if bias is None else tf.nn.bias_add(x, bias)

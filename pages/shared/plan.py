@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages.shared import runs, text
-from training import address, catalogue, cost
+from training import address, batches, catalogue, cost
 from training.spec import RunSpec
 
 
@@ -35,7 +35,7 @@ def report_training(spec: RunSpec) -> tuple[str, int, int] | None:
     here = runs.entry(spec)
     while here is not None:
         if here.report.epochs:
-            pictures = cost.steps_per_epoch(here.spec) * here.spec.fit.batch_size
+            pictures = batches.steps_per_epoch(here.spec.fit, cost.PICTURES) * here.spec.fit.batch_size
             return here.name, here.report.epochs, here.report.epochs * pictures
         here = catalogue.variant(here.parent) if here.parent else None
     return None

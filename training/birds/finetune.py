@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import catalogue, teacher
+from training import batches, catalogue, teacher
 from training import model as networks
 from training.augment import augment
 from training.birds import folded, heads
@@ -72,7 +72,7 @@ class FineTune(Engine):
         }
         self._images, self._labels = tf.constant(np.asarray(pictures.images)), tf.constant(pictures.labels)
         self._count = len(pictures.images)
-        self._batches = self.steps_per_epoch = -(-self._count // spec.fit.batch_size)
+        self.steps_per_epoch = batches.steps_per_epoch(spec.fit, self._count)
         self._predict = tf.function(self._answers, reduce_retracing=True, autograph=False)
 
     def _prepare(self, x: Any, seed: Any, changed: bool = True) -> Any:

@@ -1,0 +1,101 @@
+"""The engine as programs for XLA: the same arithmetic, fitted by JAX where there is no TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import small
+from training import portable, predict
+from training.engine import Engine
+from training.portable_fit import PortableEngine
+from training.rundir import RunDir
+from training.spec import SpecError
+
+FIXED = {"network__dropout": [], "data__augmentation": {}}  # no chance but the order of the pictures
+RICH = {"data__augmentation__mixup": 0.5, "data__augmentation__cutmix": 0.5, "data__augmentation__cutout": 0.2,
+        "fit__dropout_ramp": 1, "fit__average": 0.9, "fit__label_smoothing": 0.1, "fit__weight_decay": 1e-3}  # fmt: skip
+WITHOUT_TENSORFLOW = """
+import sys
+sys.modules["tensorflow"] = sys.modules["keras"] = None  # to import them is an error
+from pathlib import Path
+from tests import small
+from training import portable_fit, rundir
+from training.spec import parse
+folder, path = map(Path, sys.argv[1:])
+run = rundir.create(parse(portable_fit.read(folder)["spec"]).with_seed(1), path)
+portable_fit.fit(run, folder, dataset=small.dataset())
+print(run.status()["state"], run.status().get("message"))
+"""
+
+
+@pytest.mark.parametrize("average", [0, 0.9])
+def test_its_steps_and_answers_are_the_engines(tmp_path: Path, average: float) -> None:
+    spec = small.spec(**FIXED, fit__average=average, fit__nesterov=True, fit__weight_decay=1e-3, fit__seed=2)
+    portable.write(spec, tmp_path, "cpu", data := small.dataset())
+    plain, taken = Engine(spec, data), PortableEngine(spec, data, tmp_path)
+    plain.restore({name: np.zeros_like(value) for name, value in plain.state().items()} | taken.state())
+    for step in (0, 3):
+        assert taken.train(0, step, 3) == pytest.approx(plain.train(0, step, 3), rel=1e-5)
+    for name, value in taken.state().items():
+        np.testing.assert_allclose(value, plain.state()[name], rtol=1e-3, atol=1e-5, err_msg=name)
+    pictures = data.validation_images, data.validation_labels
+    assert taken.evaluate(*pictures) == pytest.approx(plain.evaluate(*pictures), rel=1e-4)
+    assert taken.weights().keys() == plain.weights().keys()
+
+
+def test_it_begins_as_the_engine_does_and_goes_on_from_its_state(tmp_path: Path) -> None:
+    spec = small.spec(**RICH)
+    portable.write(spec, tmp_path, "cpu", data := small.dataset())
+    whole, other = PortableEngine(spec, data, tmp_path), PortableEngine(spec.with_seed(1), data, tmp_path)
+    ours, plain = whole.weights(), Engine(spec, data).weights()
+    for name, value in ours.items():
+        assert np.ptp(value) == pytest.approx(np.ptp(plain[name]), rel=0.2), "of the same spread"
+        if name.endswith("/kernel"):
+            assert not np.array_equal(value, other.weights()[name]), "another seed, another start"
+    whole.train(0, 0, 4)
+    halfway = whole.state()
+    expected = whole.train(0, 4, 70)  # more steps than one call has
+    again = PortableEngine(spec, data, tmp_path)
+    again.restore(halfway)
+    assert again.train(0, 4, 70) == expected
+    assert all(np.array_equal(a, b) for a, b in zip(again.state().values(), whole.state().values(), strict=True))
+    with pytest.raises(ValueError, match="another network"):
+        again.restore({})
+    with pytest.raises(ValueError, match="another spec"):
+        PortableEngine(small.spec(), data, tmp_path)
+
+
+def test_a_fit_without_tensorflow_leaves_a_run_that_answers(tmp_path: Path) -> None:
+    portable.write(
+        small.spec(**FIXED, fit__epochs=20, fit__learning_rate=0.05), tmp_path / "programs", "cpu", small.dataset()
+    )
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, str(tmp_path / "programs"), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("finished"), done.stdout + done.stderr
+    run, data = RunDir(tmp_path / "run"), small.dataset()
+    card = run.finished_card()
+    assert card["device"].startswith("CPU") and card["spec"]["fit"]["seed"] == 1
+    assert [line["epoch"] for line in run.history() if line["kind"] == "epoch"] == list(range(1, 21))
+    accuracy = (predict.load(run).logits(data.validation_images).argmax(1) == data.validation_labels).mean()
+    assert accuracy == pytest.approx(card["figures"]["validation"]["accuracy"]) and accuracy > 0.6
+
+
+@pytest.mark.parametrize("alpha", [0.3, 1.0])
+def test_shares_of_mixed_pictures_are_of_the_same_distribution(alpha: float) -> None:
+    ours = np.sort(portable._beta(alpha, 20_000, tf.constant([3, 4])).numpy())
+    numpys = np.sort(np.random.default_rng(5).beta(alpha, alpha, 20_000))
+    assert np.abs(ours - numpys).max() < 0.03
+
+
+def test_what_cannot_be_taken_elsewhere_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="only networks from scratch"):
+        portable.write(small.spec(data__validation="ordered"), tmp_path, "cpu", small.dataset())
+    assert portable.main([str(tmp_path), "birds-fc"]) == 2 and "from scratch" in capsys.readouterr().err
+    assert portable.main([str(tmp_path), "basenett"]) == 2 and "basenet" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

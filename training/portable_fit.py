@@ -1,0 +1,193 @@
+"""Fit a run with the programs that `training.portable` wrote, by JAX, without TensorFlow.
+
+    python -m training.portable_fit FOLDER RUN_DIR [--seed K]
+
+The fit is `training.fit`'s: the same run directory, history, checkpoints and card, and a run that was stopped goes
+on.  What needs TensorFlow is left to where it is: `model.keras` and the calibration, which `ship` makes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training import data, model
+from training.engine import EVALUATION_BATCH, Engine
+from training.fit import Fitting, Report
+from training.portable import STEPS
+from training.rundir import RunDir, RunError, create, read_arrays
+from training.spec import RunSpec, parse
+
+if TYPE_CHECKING:
+    from training.data import Dataset
+
+
+class Program:
+    """One program of a folder."""
+
+    def __init__(self, path: Path):
+        import jax
+        from jax import export
+
+        told = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        self.names: list[str] = told["names"]
+        self._outputs = {int(place): name for place, name in told["outputs"].items()}
+        given = [told["arguments"] + self.names.index(name) for name in self._outputs.values()]
+        exported = export.deserialize(bytearray(path.with_suffix(".jax").read_bytes()))
+        self._call = jax.jit(exported.call, donate_argnums=given)
+        constants = read_arrays(path.with_suffix(".npz"))
+        self._constants = {name: jax.device_put(value) for name, value in constants.items()}
+
+    def __call__(self, arguments: list[Any], arrays: dict[str, Any]) -> list[Any]:
+        """What it computes from its arguments and from `arrays` by name, whose new values it sets."""
+        known = arrays | self._constants
+        results = self._call(*arguments, *(known[name] for name in self.names))
+        arrays.update({name: results[place] for place, name in self._outputs.items()})
+        return [value for place, value in enumerate(results) if place not in self._outputs]
+
+
+class PortableEngine(Engine):
+    """An `Engine` whose every computation is one of the programs in `folder`.
+
+    Raises ValueError where they are another spec's.
+    """
+
+    def __init__(self, spec: RunSpec, dataset: Dataset, folder: Path):
+        import jax
+
+        told = read(folder)
+        if parse(told["spec"]).with_seed(spec.fit.seed) != spec:
+            raise ValueError(f"The programs in {folder} are of another spec than the run's.")
+        images = self._read(spec, dataset)
+        self.model = None
+        self.precision, self.device = told["precision"], _device(jax.devices()[0])
+        self._notes, self._names = told["notes"], told["variables"]
+        self._steps_program, self._logits_program = Program(folder / "train"), Program(folder / "logits")
+        initial = Program(folder / "initial")([np.int32(spec.fit.seed)], {})
+        state = dict(zip(self._names, map(np.asarray, initial), strict=True))
+        for name in self._steps_program.names:
+            if name.startswith("momentum/"):
+                state[name] = np.zeros_like(state[name.removeprefix("momentum/")])
+            elif name.startswith("average/"):
+                state[name] = state[name.removeprefix("average/")]
+        self._state_names = list(state)
+        self._arrays = {name: jax.device_put(value) for name, value in state.items()}
+        self._arrays |= {"images": jax.device_put(images), "labels": jax.device_put(np.int32(dataset.labels))}
+
+    def warm_up(self) -> None:
+        self._run(np.zeros((0, self.spec.fit.batch_size), np.int32), np.zeros(0, np.float32), 0)
+
+    def train(self, epoch: int, first_step: int, steps: int) -> tuple[float, float]:
+        total = np.zeros(2)
+        for begin in range(first_step, first_step + steps, STEPS):
+            places = range(begin, min(begin + STEPS, first_step + steps))
+            first = epoch * self.steps_per_epoch + begin
+            rates = np.asarray([self.learning_rate(epoch, place) for place in places], np.float32)
+            indices = np.stack([self.batch(epoch * self.steps_per_epoch + place) for place in places])
+            total += np.multiply(self._run(indices, rates, first), len(places))
+        loss, accuracy = total / steps
+        return float(loss), float(accuracy)
+
+    def _run(self, indices: np.ndarray, rates: np.ndarray, first: int) -> list[float]:
+        count, rest = len(rates), STEPS - len(rates)
+        arguments = [np.pad(indices, [(0, rest), (0, 0)]), np.pad(rates, (0, rest)), np.int32(first), np.int32(count),
+                     np.int32(self.spec.fit.seed)]  # fmt: skip
+        return [float(value) for value in self._steps_program(arguments, self._arrays)]
+
+    def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
+        parts = []
+        for first in range(0, len(images), EVALUATION_BATCH):
+            batch = images[first : first + EVALUATION_BATCH]
+            whole = np.zeros((EVALUATION_BATCH, *images.shape[1:]), np.uint8)
+            whole[: len(batch)] = batch
+            parts.append(np.asarray(self._logits_program([whole], self._arrays)[0])[: len(batch)])
+        return np.concatenate(parts).astype(np.float64)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {name: np.asarray(self._arrays[name]) for name in self._state_names}
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        import jax
+
+        model.check({name: self._arrays[name] for name in self._state_names}, state)
+        self._arrays |= {name: jax.device_put(state[name]) for name in self._state_names}
+
+    def weights(self) -> dict[str, np.ndarray]:
+        kind = "average/" if self.spec.fit.average else ""
+        return {name: np.asarray(self._arrays[kind + name]) for name in self._names}
+
+    def set_weights(self, weights: dict[str, np.ndarray]) -> None:
+        import jax
+
+        for name in self._state_names:
+            if (variable := name.removeprefix("average/")) in weights:
+                self._arrays[name] = jax.device_put(weights[variable])
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        return self._notes
+
+
+def fit(run: RunDir, folder: Path, report: Report = lambda line: None, dataset: Dataset | None = None) -> None:
+    """Train the run of `run`, or go on with it, with the programs in `folder`, as `training.fit.fit` does."""
+    fitting = _PortableFitting(run, report, dataset, None)
+    fitting.folder = folder
+    fitting.supervise()
+
+
+class _PortableFitting(Fitting):
+    folder: Path
+
+    def build(self) -> None:
+        self.dataset = self.dataset or data.load(self.spec.data.name, self.spec.data.validation)
+        self.engine = PortableEngine(self.spec, self.dataset, self.folder)
+        self.engine.warm_up()
+
+    def checkpoint(self) -> None:
+        if self.stopping.is_set() or time.monotonic() >= self.next_checkpoint:  # an epoch takes less time than one
+            super().checkpoint()
+
+
+def _device(device: Any) -> str:
+    """In words, as in every card: "GPU: NVIDIA H200"."""
+    return f"{'CPU' if device.platform == 'cpu' else device.platform.upper()}: {device.device_kind}"
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What `training.portable` says of the programs in `folder`; raises `RunError`."""
+    try:
+        return json.loads((folder / "programs.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise RunError(f"{folder} holds no programs; write them with: python -m training.portable") from None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fit, or go on with, one run; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.portable_fit", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    try:
+        spec = parse(read(options.folder)["spec"]).with_seed(options.seed)
+        run = RunDir(options.run_dir)
+        if not run.file("spec.json").is_file():
+            run = create(spec, options.run_dir)
+        if run.status()["state"] != "finished":
+            fit(run, options.folder, lambda line: print(run.id, json.dumps(line), flush=True))
+    except RunError as error:
+        print(error, file=sys.stderr)
+        return 2
+    status = run.status()
+    print(run.id, status["state"], status.get("message", ""))
+    return 0 if status["state"] == "finished" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
