@@ -24,10 +24,11 @@ def benches() -> dict[str, dict[str, Any]]:
 
 
 def step(measured: dict[str, Any], name: str, sides: list[tuple[str, str]]) -> float | None:
-    """Processor milliseconds of a step of an entry's network, in the first of `sides` that was measured; None without."""
-    network = catalogue.variant(name).spec.network
-    same = next((n for n in measured["networks"] if catalogue.variant(n).spec.network == network), None)
-    if same is None:
+    """Processor milliseconds of a step of an entry's network, in the first of `sides` that was measured; None without,
+    and with a teacher, whose answers take time of their own."""
+    spec = catalogue.variant(name).spec
+    same = next((n for n in measured["networks"] if catalogue.variant(n).spec.network == spec.network), None)
+    if same is None or spec.fit.teacher:
         return None
     found = {(side["side"], side["format"]): side["cpu_ms"] for side in measured["networks"][same]["sides"]}
     return next(found[side] for side in sides if side in found)

@@ -141,6 +141,9 @@ _add("final-ramp", "final-recipe", "recipe", "Final design, dropout grows",
      "Dropout rises from nothing to its rates in the course of the training, and kernels shrink forty times as fast: the "
      "network learns first and is made robust then, where full dropout from the start lets it learn but slowly.",
      fit__dropout_ramp=1, fit__weight_decay=0.02)  # fmt: skip
+_add("final-taught", "final-ramp", "recipe", "Final design, taught",
+     "A hundred epochs, and most of the loss is no longer the label but the answer of Plumage's own network, fitted before: "
+     "it says which other classes a picture resembles, too.", fit__epochs=100, fit__teacher="plumage-long")  # fmt: skip
 _add("final-maxpool", "final-ramp", "pooling", "Final design, max pooling",
      "Max in place of average pooling. The report: hardly any effect.", network__pooling="max")  # fmt: skip
 _add("final-bottleneck", "final-ramp", "bottleneck", "Final design, 1x1 bottlenecks",

@@ -70,7 +70,8 @@ class Row:
     without_near_duplicates: Figure | None  # accuracy on the test pictures that no training picture resembles
     seeds: tuple[int, ...]
     epochs: Figure | None
-    minutes: Figure | None
+    minutes: Figure | None  # of the runs on processors, or, where there is none, of those on a GPU
+    on_gpu: bool  # whether `minutes` are of a GPU
     parameters: int
     macs: int
     precision: str
@@ -148,6 +149,7 @@ def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dic
     """The row of an entry from its cards and its parent's."""
     network = describe(entry.spec.network)
     tests = [card["figures"]["test"] for card in found]
+    timed = [card for card in found if not _on_gpu(card)] or found
     rests = [rest["accuracy"] for test in tests if (rest := test.get("without_near_duplicates"))]
     return Row(
         name=entry.name,
@@ -162,12 +164,17 @@ def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dic
         without_near_duplicates=Figure.of(rests) if len(rests) == len(tests) else None,
         seeds=tuple(card["spec"]["fit"]["seed"] for card in found),
         epochs=Figure.of([card["figures"]["epochs"] for card in found]),
-        minutes=Figure.of([card.get("wall_seconds", 0.0) / 60 for card in found]),
+        minutes=Figure.of([card.get("wall_seconds", 0.0) / 60 for card in timed]),
+        on_gpu=any(map(_on_gpu, timed)),
         parameters=network.params,
         macs=network.macs,
         precision=" / ".join(sorted({card.get("precision", "") for card in found})),
         effect=_effect(found, parent),
     )
+
+
+def _on_gpu(card: dict[str, Any]) -> bool:
+    return card.get("device", "").startswith("GPU")
 
 
 def _effect(child: list[dict[str, Any]], parent: list[dict[str, Any]]) -> Effect | None:
@@ -203,7 +210,7 @@ def to_markdown(table: list[Row]) -> str:
             f"{row.without_near_duplicates.mean:.4f}" if row.without_near_duplicates else blank,
             str(len(row.seeds)) if row.seeds else blank,
             f"{row.epochs.mean:.0f}" if row.epochs else blank,
-            f"{row.minutes.mean:.1f}" if row.minutes else blank,
+            f"{row.minutes.mean:.1f}{' (GPU)' * row.on_gpu}" if row.minutes else blank,
             f"{row.parameters:,}",
             f"{row.macs / 1e6:.2f}",
             str(row.effect) if row.effect else blank,

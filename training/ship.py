@@ -20,13 +20,13 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
 
     What ships is what is measured: the compact weights' validation figures replace the run's
     in the card (which keeps those under "compacted"), then they are calibrated, and their
-    test figures and confusions are taken, once.  With `card_only`, the full weights are measured and left
+    test figures and confusions are taken, once.  With `card_only`, the run's own weights are measured and left
     out: `models/NAME/seed-K` holds the card and curves of a further seed.
     """
     card = run.finished_card()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise SpecError(f"{name!r} is no name for a model: letters, digits, dots and dashes, 64 at most.")
-    spec = run.spec()
+    spec, form = run.spec(), card["weights"] if card_only else form
     target = models_dir() / (f"{name}/seed-{spec.fit.seed}" if card_only else name)
     if (target / "card.json").exists():
         raise RunError(f"{target} is there already; delete it first if it is to be replaced.")
@@ -36,11 +36,11 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
     try:
         made.path.mkdir(parents=True)
         trained, mean, std = weights.load(run.file("weights.npz"))
-        weights.save(made.file("weights.npz"), trained, mean, std, "float32" if card_only else form)
+        weights.save(made.file("weights.npz"), trained, mean, std, form)
         write_atomic(made.file("spec.json"), spec.to_json() + "\n")
         epochs = whole_epochs(run.history())
         write_atomic(made.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in epochs))
-        _measure(made, card, "float32" if card_only else form)
+        _measure(made, card, form)
         if card_only:
             for part in ("weights.npz", unlike.FILE, confusions.FILE):
                 made.file(part).unlink(missing_ok=True)
