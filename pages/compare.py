@@ -215,7 +215,7 @@ def show_figures(summaries: Mapping[str, Mapping[str, Any]]) -> None:
     table = {"": [words for _, words, _ in shown]}
     for name, summary in summaries.items():
         table[name] = [
-            "–" if summary[key] is None else write(summary[key]) + _head(summary, key) for key, _, write in shown
+            "–" if summary[key] is None else write(summary[key]) + _beside(summary, key) for key, _, write in shown
         ]
     st.table(table, hide_index=True)
     st.caption(f"{curves.TRAINING}, so the gap can be below 0.")
@@ -223,7 +223,10 @@ def show_figures(summaries: Mapping[str, Mapping[str, Any]]) -> None:
         st.caption("Test figures stand here once they were taken, by the button on the run's own page.")
 
 
-def _head(summary: Mapping[str, Any], key: str) -> str:
+def _beside(summary: Mapping[str, Any], key: str) -> str:
+    """What a figure is of, where it is not what one would think."""
+    if summary["on_gpu"] and key == "seconds":
+        return " on a GPU"
     return ", head alone" if summary["head_only"] and key in ("parameters", "operations") else ""
 
 

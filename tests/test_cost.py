@@ -23,11 +23,11 @@ def spec(name: str, **changes: object) -> RunSpec:
     return catalogue.variant(name).spec.replace({key.replace("__", "."): value for key, value in changes.items()})
 
 
-def trained(folder: Path, spec: RunSpec, seconds: float, pictures: int = 11_250) -> None:
+def trained(folder: Path, spec: RunSpec, seconds: float, pictures: int = 11_250, **fields: object) -> None:
     """A run directory with two epochs that took so long."""
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text(spec.to_json())
-    (folder / "card.json").write_text(json.dumps(small.card({"train": pictures})))
+    (folder / "card.json").write_text(json.dumps(small.card({"train": pictures}, **fields)))
     figures = {"loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5}
     epochs = [{"kind": "epoch", "epoch": n, "step": n, **figures, "seconds": seconds} for n in (1, 2)]
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in epochs))
@@ -107,6 +107,14 @@ def test_the_machine_is_measured_once(here: Path, monkeypatch: pytest.MonkeyPatc
         assert cost.machine() == first
     finally:
         cost.machine.cache_clear()
+
+
+def test_a_run_that_jax_fitted_on_another_machine_says_nothing_of_this_one(here: Path) -> None:
+    before = cost.estimate(spec("basenet"))
+    trained(here / "runs" / "elsewhere", spec("basenet"), 0.01, versions={"jax": "0.10.2"}, device="GPU: NVIDIA H200")
+    assert cost.estimate(spec("basenet")) == before
+    trained(here / "runs" / "here", spec("basenet"), 0.01, versions={"tensorflow": "2.21.0"})
+    assert cost.estimate(spec("basenet")).step_seconds < before.step_seconds / 10
 
 
 def test_a_teacher_costs_its_forward_pass(here: Path) -> None:

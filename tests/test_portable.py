@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests import small
-from training import portable, predict
+from training import fit, portable, portable_fit, predict, rundir
+from training.calibration import cross_entropy
+from training.data import DataError
 from training.engine import Engine
 from training.portable_fit import PortableEngine
-from training.rundir import RunDir
+from training.rundir import RunDir, RunError
 from training.spec import SpecError
 
 FIXED = {"network__dropout": [], "data__augmentation": {}}  # no chance but the order of the pictures
@@ -39,7 +44,7 @@ def test_its_steps_and_answers_are_the_engines(tmp_path: Path, average: float) -
     spec = small.spec(**FIXED, fit__average=average, fit__nesterov=True, fit__weight_decay=1e-3, fit__seed=2)
     portable.write(spec, tmp_path, "cpu", data := small.dataset())
     plain, taken = Engine(spec, data), PortableEngine(spec, data, tmp_path)
-    plain.restore({name: np.zeros_like(value) for name, value in plain.state().items()} | taken.state())
+    plain.restore(taken.state())
     for step in (0, 3):
         assert taken.train(0, step, 3) == pytest.approx(plain.train(0, step, 3), rel=1e-5)
     for name, value in taken.state().items():
@@ -67,8 +72,40 @@ def test_it_begins_as_the_engine_does_and_goes_on_from_its_state(tmp_path: Path)
     assert all(np.array_equal(a, b) for a, b in zip(again.state().values(), whole.state().values(), strict=True))
     with pytest.raises(ValueError, match="another network"):
         again.restore({})
-    with pytest.raises(ValueError, match="another spec"):
+    with pytest.raises(RunError, match="another spec"):
         PortableEngine(small.spec(), data, tmp_path)
+    with pytest.raises(DataError, match="not those of the programs"):
+        PortableEngine(spec, replace(data, sha256="1" * 64), tmp_path)
+
+
+def test_its_checkpoint_is_one_of_the_engines(tmp_path: Path) -> None:
+    portable.write(spec := small.spec(**RICH), tmp_path, "cpu", data := small.dataset())
+    taken, plain = PortableEngine(spec, data, tmp_path), Engine(spec, data)
+    taken.train(0, 0, 3)
+    plain.restore(taken.state())
+    assert taken.state().keys() == plain.state().keys()
+    taken.restore(plain.state())
+
+
+def test_a_teacher_goes_along_also_in_bfloat16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
+    run = rundir.create(small.spec(fit__learning_rate=0.1), tmp_path / "runs" / "teacher")
+    fit.fit(run, dataset=(data := small.dataset()))
+    student = small.spec(**FIXED, fit__teacher="teacher", fit__precision="auto")
+    portable.write(student, tmp_path / "taught", "cpu", data)
+    portable.write(alone := student.replace({"fit.teacher": None}), tmp_path / "alone", "cpu", data)
+    plain = Engine(student.replace({"fit.precision": "bfloat16"}), data)
+    taught, untaught = (
+        PortableEngine(spec, data, tmp_path / name) for spec, name in ((student, "taught"), (alone, "alone"))
+    )
+    assert (
+        taught.precision == "bfloat16" and taught.notes == plain.notes and taught.notes["teacher"]["name"] == "teacher"
+    )
+    plain.restore(taught.state())
+    losses = [engine.train(0, 0, 1)[0] for engine in (plain, taught, untaught)]
+    assert losses[1] == pytest.approx(losses[0], rel=0.01) and abs(losses[2] - losses[0]) > 0.02 * losses[0]
+    with pytest.raises(ValueError, match="has changed"):
+        taught.restore({**taught.state(), "teacher": np.zeros(32, np.uint8)})
 
 
 def test_a_fit_without_tensorflow_leaves_a_run_that_answers(tmp_path: Path) -> None:
@@ -81,6 +118,7 @@ def test_a_fit_without_tensorflow_leaves_a_run_that_answers(tmp_path: Path) -> N
     run, data = RunDir(tmp_path / "run"), small.dataset()
     card = run.finished_card()
     assert card["device"].startswith("CPU") and card["spec"]["fit"]["seed"] == 1
+    assert "jax" in card["versions"] and "tensorflow" not in card["versions"]
     assert [line["epoch"] for line in run.history() if line["kind"] == "epoch"] == list(range(1, 21))
     accuracy = (predict.load(run).logits(data.validation_images).argmax(1) == data.validation_labels).mean()
     assert accuracy == pytest.approx(card["figures"]["validation"]["accuracy"]) and accuracy > 0.6
@@ -98,4 +136,40 @@ def test_what_cannot_be_taken_elsewhere_is_told(capsys: pytest.CaptureFixture[st
         portable.write(small.spec(data__validation="ordered"), tmp_path, "cpu", small.dataset())
     assert portable.main([str(tmp_path), "birds-fc"]) == 2 and "from scratch" in capsys.readouterr().err
     assert portable.main([str(tmp_path), "basenett"]) == 2 and "basenet" in capsys.readouterr().err
+    assert portable.main([str(tmp_path), "basenet", "--set", "data.normalization=on"]) == 2
+    assert "normalization" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_fits_stops_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(portable_fit.data, "load", lambda *_: small.dataset())
+    spec = small.spec(fit__epochs=1000, fit__early_stopping={"patience": 3, "max_epochs": 400})
+    portable.write(spec, folder := tmp_path / "programs", "cpu", small.dataset())
+    run = RunDir(tmp_path / "run")
+    asked = []
+
+    def stop_after_two(line: dict[str, Any]) -> None:
+        asked.append(line["kind"])
+        if asked.count("epoch") == 2:
+            run.file("stop").touch()
+            time.sleep(0.3)  # until the main thread has seen it
+
+    rundir.create(spec, run.path)
+    assert portable_fit.fit(run, folder, stop_after_two)["state"] == "stopped"
+    done = [line["epoch"] for line in run.history() if line["kind"] == "epoch"]
+    assert portable_fit.main([str(folder), str(run.path), "--seed", "1"]) == 2
+    assert "another spec or seed" in capsys.readouterr().err
+    assert portable_fit.main([str(folder), str(run.path)]) == 0 and "finished" in capsys.readouterr().out
+    epochs = [line for line in run.history() if line["kind"] == "epoch"]
+    assert [line["epoch"] for line in epochs] == list(range(1, len(epochs) + 1)) and len(epochs) > len(done)
+    best = min(epochs, key=lambda line: line["val_loss"])
+    data = small.dataset()
+    logits = predict.load(run).logits(data.validation_images)
+    assert cross_entropy(logits, data.validation_labels) == pytest.approx(best["val_loss"], abs=1e-4)
+    assert portable_fit.main([str(folder), str(run.path)]) == 2 and "is finished" in capsys.readouterr().err
+    assert portable_fit.main([str(tmp_path), str(tmp_path / "new")]) == 2 and not (tmp_path / "new").exists()
+    assert "holds no programs" in capsys.readouterr().err
+    assert portable_fit.main([str(folder), str(tmp_path / "new"), "--seed", "-1"]) == 2
+    assert "fit.seed" in capsys.readouterr().err and not (tmp_path / "new").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,28 @@ if TYPE_CHECKING:
     from training.engine import Engine
 
 
-def versions() -> dict[str, str]:
+COMPUTING = ("tensorflow", "tensorflow-cpu", "keras")
+
+
+def versions(computing: tuple[str, ...] = COMPUTING) -> dict[str, str]:
     """Versions of Plumage and of what computes the figures."""
     found = {"plumage": training.__version__, "python": platform.python_version()}
-    for package in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
+    for package in (*computing, "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
     return found
+
+
+def on_gpu(card: Mapping[str, Any]) -> bool:
+    """Whether a GPU trained the run of a card: its time says nothing about a processor."""
+    return str(card.get("device", "")).startswith("GPU")
+
+
+def elsewhere(card: Mapping[str, Any]) -> bool:
+    """Whether `training.portable_fit` trained it, on whatever machine."""
+    return "jax" in (card.get("versions") or {})
 
 
 def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[str, Any]:
@@ -61,7 +75,7 @@ def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[
             "classes": list(dataset.class_names),
             "train": len(dataset.labels) // views, "validation": len(dataset.validation_labels),
         },
-        "versions": versions(),
+        "versions": versions(engine.packages),
         "machine": {"system": platform.system(), "architecture": platform.machine()},
         "device": engine.device,
         "precision": engine.precision,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from training import batches, paths, processor, rundir
+from training.card import elsewhere
 from training.describe import Description, describe
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -206,7 +207,7 @@ def _observe(card: Path, modified: float) -> Observation | None:
         spec, whole = run.spec(), run.card()
     except RunError:
         return None
-    if whole is None or not (pictures := whole["data"].get("train")):
+    if whole is None or elsewhere(whole) or not (pictures := whole["data"].get("train")):
         return None
     step, picture = _model(spec, machine())
     ratios, before = [], 0.0

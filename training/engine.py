@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import batches
+from training import batches, teacher
 from training import model as networks
 from training.augment import augment
 from training.augment_reference import moments, statistics
 from training.calibration import cross_entropy
+from training.card import COMPUTING
 from training.convolution import conv2d
 from training.describe import expand
 from training.losses import accuracy, losses
@@ -26,7 +27,6 @@ from training.mix import beta, mix
 from training.processor import number_format
 from training.schedule import dropout_share, learning_rate
 from training.spec import RunSpec
-from training.teacher import Teacher
 
 if TYPE_CHECKING:
     import keras
@@ -43,7 +43,8 @@ class Engine:
     Epochs and steps count from 0; `training.batches` says which pictures a step sees.
     """
 
-    # What a processor computes in its own way, and XLA otherwise: see `training.portable`.
+    # What `training.portable` computes in another way.
+    packages: tuple[str, ...] = COMPUTING
     convolve = staticmethod(conv2d)
     shares = staticmethod(beta)
 
@@ -52,9 +53,9 @@ class Engine:
 
         keep_freed_memory()
         fit = spec.fit
-        images = self._read(spec, dataset)
+        images = self._take(spec, dataset)
         self.precision, self.device = number_format(fit.precision)
-        self._teacher = Teacher(spec, self.precision, dataset) if fit.teacher else None
+        self._teacher = teacher.Teacher(spec, self.precision, dataset) if fit.teacher else None
         self._layers = expand(spec.network)
         self.model: keras.Model | None = networks.build(spec.network, fit.seed)  # None only in `training.portable_fit`
         self._variables = networks.variables(self.model)
@@ -75,8 +76,8 @@ class Engine:
             self._inference, [pictures, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.bool)], autograph=False
         )
 
-    def _read(self, spec: RunSpec, dataset: Dataset) -> np.ndarray:
-        """What follows from the spec and the pictures, or features, which it gives back."""
+    def _take(self, spec: RunSpec, dataset: Dataset) -> np.ndarray:
+        """Check that the pictures, or features, fit the spec, note what follows from them, and give them back."""
         self.spec, fit = spec, spec.fit
         images = np.asarray(dataset.images)
         self._pictures = images.dtype == np.uint8 and images.ndim == 4
@@ -266,12 +267,11 @@ class Engine:
     def state(self) -> dict[str, np.ndarray]:
         """Everything that training changes, by name: weights, batch norm's statistics, momenta."""
         kept = {name: variable.numpy() for name, variable in self._state().items()}
-        return kept | (self._teacher.signature() if self._teacher else {})
+        return kept | teacher.signature(self.notes)
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Go on from what `state` returned.  Raises ValueError where it is of another network or another teacher."""
-        if self._teacher:
-            self._teacher.check(state)
+        teacher.check(self.notes, state)
         networks.assign(self._state(), state)
 
     def _state(self) -> dict[str, Any]:

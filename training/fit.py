@@ -41,11 +41,13 @@ def fit(
     report: Report = lambda line: None,
     dataset: Dataset | None = None,
     ahead: Ahead | None = None,
+    make: Callable[..., Fitting] | None = None,
 ) -> dict[str, Any]:
     """Train the run of `run` to its end; returns its last status.
 
     With `resume` it goes on from the checkpoint (or starts, where there is none).  `dataset`
-    takes the place of the one that the spec names; `ahead` may have built the network already.
+    takes the place of the one that the spec names; `ahead` may have built the network already; `make` is another
+    kind of `Fitting`.
     However the training ends, the status says so: "finished", "stopped" or, with a sentence,
     "failed".  Raises `RunError` where another process holds the run, it is finished, or it has
     begun and `resume` is not set.
@@ -68,7 +70,7 @@ def fit(
         run.forget_old_stop()
         run.clear_partial()
         try:
-            fit = Fitting(run, report, dataset, ahead)
+            fit = (make or Fitting)(run, report, dataset, ahead)
         except RunError as error:  # a damaged spec: else the queue would say no more than that the process is gone
             run.write_status(state="failed", message=str(error))
             raise

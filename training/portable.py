@@ -27,7 +27,7 @@ from training import catalogue, data
 from training.convolution import plain_conv2d
 from training.data import DataError, Dataset
 from training.engine import EVALUATION_BATCH, Engine
-from training.rundir import RunError, write_arrays
+from training.rundir import RunError, write_arrays, write_atomic
 from training.spec import RunSpec, SpecError
 
 STEPS = 64  # at most, in a call
@@ -56,9 +56,9 @@ def write(spec: RunSpec, folder: Path, platform: str = PLATFORMS[0], dataset: Da
     _program(folder / "train", engine.steps, [batches, rates, number, number, number], engine, platform)
     _program(folder / "logits", engine.logits, [pictures], engine, platform)
     _program(folder / "initial", engine.initial, [number], engine, platform)
-    told = {"spec": spec.model_dump(mode="json"), "precision": precision, "notes": engine.notes,
-            "variables": list(engine.weights())}  # fmt: skip
-    (folder / "programs.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+    told = {"spec": spec.model_dump(mode="json"), "precision": precision, "pictures": dataset.sha256, "notes": engine.notes,
+            "variables": list(engine._variables), "trainable": list(engine._trainable)}  # fmt: skip
+    write_atomic(folder / "programs.json", json.dumps(told, indent=1))
 
 
 class _Traced(Engine):
@@ -105,9 +105,9 @@ class _Traced(Engine):
 
 @lru_cache(maxsize=4)
 def _quantiles(alpha: float) -> np.ndarray:
-    """Of Beta(alpha, alpha), float32, at equal distances from 0 to 1."""
+    """Of Beta(alpha, alpha), float32 (_QUANTILES + 1,), from 0 to 1 at equal distances."""
     draws = np.sort(np.random.default_rng(0).beta(alpha, alpha, 256 * _QUANTILES))
-    return np.concatenate([[0.0], draws[128::256], [1.0]]).astype(np.float32)
+    return np.concatenate([[0.0], draws[256::256], [1.0]]).astype(np.float32)
 
 
 def _beta(alpha: float, count: Any, seed: Any) -> Any:
@@ -139,9 +139,9 @@ def _program(path: Path, function: Callable[..., Any], signature: list[Any], eng
     head = ir(stage="hlo").split("entry_computation_layout")[0]
     pairs = re.findall(r"\{(\d+)\}: \((\d+), \{\}", head)  # output, and the parameter whose place it takes
     outputs = {int(output): names[int(parameter) - len(signature)] for output, parameter in pairs}
-    path.with_suffix(".jax").write_bytes(_exported(ir(stage="hlo_serialized"), platform))
+    write_atomic(path.with_suffix(".jax"), _exported(ir(stage="hlo_serialized"), platform))
     told = {"arguments": len(signature), "names": names, "outputs": outputs}
-    path.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")
+    write_atomic(path.with_suffix(".json"), json.dumps(told))
     write_arrays(path.with_suffix(".npz"), constants)
 
 
@@ -187,16 +187,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.portable", description="The engine as programs for XLA.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("name", help="a catalogue entry, or a spec's file")
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="a field of the spec, as JSON")
+    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="a field of the spec")
     parser.add_argument("--platform", choices=PLATFORMS, default=PLATFORMS[0])
     options = parser.parse_args(arguments)
     try:
-        changes = {path: json.loads(value) for path, _, value in (pair.partition("=") for pair in options.set)}
+        changes = {path: _value(value) for path, _, value in (pair.partition("=") for pair in options.set)}
         write(catalogue.load(options.name).replace(changes), options.folder, options.platform)
-    except (SpecError, RunError, DataError, ValueError, ImportError) as error:
+    except (SpecError, RunError, DataError) as error:
         print(error, file=sys.stderr)
-        return 2
-    return 0
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is missing; get it with: pip install -r requirements-dev.txt", file=sys.stderr)
+    except OSError as error:
+        print(f"{options.folder} cannot be written: {error.strerror}.", file=sys.stderr)
+    else:
+        return 0
+    return 2
+
+
+def _value(text: str) -> Any:
+    """A value of --set: JSON, or else a word."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 if __name__ == "__main__":

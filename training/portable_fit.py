@@ -3,26 +3,31 @@
     python -m training.portable_fit FOLDER RUN_DIR [--seed K]
 
 The fit is `training.fit`'s: the same run directory, history, checkpoints and card, and a run that was stopped goes
-on.  What needs TensorFlow is left to where it is: `model.keras` and the calibration, which `ship` makes.
+on, with other random numbers also under TensorFlow.  What needs TensorFlow is left to where it is: `model.keras`
+and the calibration, which `ship` makes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import data, model
+from training import data, model, teacher
+from training import fit as fitting
+from training.data import DataError
 from training.engine import EVALUATION_BATCH, Engine
-from training.fit import Fitting, Report
+from training.fit import Report
 from training.portable import STEPS
 from training.rundir import RunDir, RunError, create, read_arrays
-from training.spec import RunSpec, parse
+from training.spec import RunSpec, SpecError, parse
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -55,27 +60,29 @@ class Program:
 class PortableEngine(Engine):
     """An `Engine` whose every computation is one of the programs in `folder`.
 
-    Raises ValueError where they are another spec's.
+    Raises `RunError` where they are another spec's, and `DataError` where they were written for other pictures,
+    whose mean and deviation they hold.
     """
+
+    packages = ("jax", "jaxlib")
 
     def __init__(self, spec: RunSpec, dataset: Dataset, folder: Path):
         import jax
 
         told = read(folder)
         if parse(told["spec"]).with_seed(spec.fit.seed) != spec:
-            raise ValueError(f"The programs in {folder} are of another spec than the run's.")
-        images = self._read(spec, dataset)
+            raise RunError(f"The programs in {folder} are of another spec than the run's.")
+        dataset.check(told["pictures"], f"the programs in {folder}", "they would be normalized in another way")
+        images = self._take(spec, dataset)
         self.model = None
         self.precision, self.device = told["precision"], _device(jax.devices()[0])
         self._notes, self._names = told["notes"], told["variables"]
         self._steps_program, self._logits_program = Program(folder / "train"), Program(folder / "logits")
         initial = Program(folder / "initial")([np.int32(spec.fit.seed)], {})
         state = dict(zip(self._names, map(np.asarray, initial), strict=True))
-        for name in self._steps_program.names:
-            if name.startswith("momentum/"):
-                state[name] = np.zeros_like(state[name.removeprefix("momentum/")])
-            elif name.startswith("average/"):
-                state[name] = state[name.removeprefix("average/")]
+        state |= {f"momentum/{name}": np.zeros_like(state[name]) for name in told["trainable"]}
+        if spec.fit.average:
+            state |= {f"average/{name}": state[name] for name in self._names}
         self._state_names = list(state)
         self._arrays = {name: jax.device_put(value) for name, value in state.items()}
         self._arrays |= {"images": jax.device_put(images), "labels": jax.device_put(np.int32(dataset.labels))}
@@ -110,11 +117,13 @@ class PortableEngine(Engine):
         return np.concatenate(parts).astype(np.float64)
 
     def state(self) -> dict[str, np.ndarray]:
-        return {name: np.asarray(self._arrays[name]) for name in self._state_names}
+        kept = {name: np.asarray(self._arrays[name]) for name in self._state_names}
+        return kept | teacher.signature(self._notes)
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         import jax
 
+        teacher.check(self._notes, state)
         model.check({name: self._arrays[name] for name in self._state_names}, state)
         self._arrays |= {name: jax.device_put(state[name]) for name in self._state_names}
 
@@ -134,15 +143,17 @@ class PortableEngine(Engine):
         return self._notes
 
 
-def fit(run: RunDir, folder: Path, report: Report = lambda line: None, dataset: Dataset | None = None) -> None:
-    """Train the run of `run`, or go on with it, with the programs in `folder`, as `training.fit.fit` does."""
-    fitting = _PortableFitting(run, report, dataset, None)
-    fitting.folder = folder
-    fitting.supervise()
+def fit(
+    run: RunDir, folder: Path, report: Report = lambda line: None, dataset: Dataset | None = None
+) -> dict[str, Any]:
+    """`training.fit.fit`, or its resumption, with the programs in `folder`."""
+    return fitting.fit(run, True, report, dataset, make=partial(_PortableFitting, folder))
 
 
-class _PortableFitting(Fitting):
-    folder: Path
+class _PortableFitting(fitting.Fitting):
+    def __init__(self, folder: Path, *arguments: Any):
+        super().__init__(*arguments)
+        self.folder = folder
 
     def build(self) -> None:
         self.dataset = self.dataset or data.load(self.spec.data.name, self.spec.data.validation)
@@ -150,7 +161,9 @@ class _PortableFitting(Fitting):
         self.engine.warm_up()
 
     def checkpoint(self) -> None:
-        if self.stopping.is_set() or time.monotonic() >= self.next_checkpoint:  # an epoch takes less time than one
+        """Not after every epoch, which takes less time than to write one, but for early stopping's best weights, which
+        it must fit."""
+        if self.spec.fit.early_stopping or self.stopping.is_set() or time.monotonic() >= self.next_checkpoint:
             super().checkpoint()
 
 
@@ -162,9 +175,13 @@ def _device(device: Any) -> str:
 def read(folder: Path) -> dict[str, Any]:
     """What `training.portable` says of the programs in `folder`; raises `RunError`."""
     try:
-        return json.loads((folder / "programs.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise RunError(f"{folder} holds no programs; write them with: python -m training.portable") from None
+        told = json.loads((folder / "programs.json").read_text(encoding="utf-8"))
+        parse(told["spec"])
+        return told
+    except (OSError, ValueError, TypeError, KeyError):
+        raise RunError(
+            f"{folder} holds no programs of this version: write them with python -m training.portable"
+        ) from None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -175,19 +192,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     try:
-        spec = parse(read(options.folder)["spec"]).with_seed(options.seed)
+        spec = parse(read(options.folder)["spec"]).replace({"fit.seed": options.seed})
         run = RunDir(options.run_dir)
         if not run.file("spec.json").is_file():
             run = create(spec, options.run_dir)
-        if run.status()["state"] != "finished":
-            fit(run, options.folder, lambda line: print(run.id, json.dumps(line), flush=True))
-    except RunError as error:
+        elif run.spec() != spec:
+            raise RunError(f"{run.path} holds a run of another spec or seed; give another directory.")
+        status = fit(run, options.folder, lambda line: print(run.id, json.dumps(line), flush=True))
+    except (RunError, SpecError, DataError) as error:
         print(error, file=sys.stderr)
         return 2
-    status = run.status()
     print(run.id, status["state"], status.get("message", ""))
     return 0 if status["state"] == "finished" else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # a step in progress may have been left behind (see `training.fit.fit`)

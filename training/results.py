@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from training import catalogue
+from training.card import on_gpu
 from training.describe import describe
 from training.paths import models_dir
 from training.rundir import RunDir
@@ -149,7 +150,7 @@ def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dic
     """The row of an entry from its cards and its parent's."""
     network = describe(entry.spec.network)
     tests = [card["figures"]["test"] for card in found]
-    timed = [card for card in found if not _on_gpu(card)] or found
+    timed = [card for card in found if not on_gpu(card)] or found
     rests = [rest["accuracy"] for test in tests if (rest := test.get("without_near_duplicates"))]
     return Row(
         name=entry.name,
@@ -165,16 +166,12 @@ def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dic
         seeds=tuple(card["spec"]["fit"]["seed"] for card in found),
         epochs=Figure.of([card["figures"]["epochs"] for card in found]),
         minutes=Figure.of([card.get("wall_seconds", 0.0) / 60 for card in timed]),
-        on_gpu=any(map(_on_gpu, timed)),
+        on_gpu=any(map(on_gpu, timed)),
         parameters=network.params,
         macs=network.macs,
         precision=" / ".join(sorted({card.get("precision", "") for card in found})),
         effect=_effect(found, parent),
     )
-
-
-def _on_gpu(card: dict[str, Any]) -> bool:
-    return card.get("device", "").startswith("GPU")
 
 
 def _effect(child: list[dict[str, Any]], parent: list[dict[str, Any]]) -> Effect | None:
@@ -217,4 +214,5 @@ def to_markdown(table: list[Row]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     named = dict.fromkeys(row.data for row in table if row.data)
-    return "\n".join([*lines, "", *(f"Data: {name}." for name in named)])
+    told = ["Minutes are those of the runs on a processor, and where there is none, of those on a GPU.", ""]
+    return "\n".join([*lines, "", *told, *(f"Data: {name}." for name in named)])

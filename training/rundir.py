@@ -4,7 +4,7 @@
     status.json      queued, running, stopped, finished or failed; process, heartbeat, progress
     history.jsonl    a line an epoch, and finer points within the epochs
     checkpoint.npz   from which the run goes on; best.npz: early stopping's best weights
-    model.keras      the trained network, which plain Keras opens (takes pixels 0 to 255); not of a head on a backbone
+    model.keras      the trained network, which plain Keras opens (takes pixels 0 to 255); not of a head on a backbone, or where JAX fitted it
     card.json        spec, data, versions, machine, figures: written at the end
     log.txt          what the process printed
     stop             a request to stop, removed by the run when it has stopped

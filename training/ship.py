@@ -26,7 +26,7 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
     card = run.finished_card()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
         raise SpecError(f"{name!r} is no name for a model: letters, digits, dots and dashes, 64 at most.")
-    spec, form = run.spec(), card["weights"] if card_only else form
+    spec, form = run.spec(), card.get("weights", "float32") if card_only else form
     target = models_dir() / (f"{name}/seed-{spec.fit.seed}" if card_only else name)
     if (target / "card.json").exists():
         raise RunError(f"{target} is there already; delete it first if it is to be replaced.")

@@ -76,12 +76,15 @@ class Teacher:
         """What a card says of it."""
         return {"name": self.name, "sha256": self.sha256}
 
-    def signature(self) -> dict[str, np.ndarray]:
-        """What a checkpoint keeps, so that a run goes on with the teacher that it began with."""
-        return {"teacher": np.frombuffer(bytes.fromhex(self.sha256), np.uint8)}
 
-    def check(self, state: dict[str, np.ndarray]) -> None:
-        """Raise ValueError where a checkpoint was written with another teacher."""
-        for name, value in self.signature().items():
-            if name not in state or not np.array_equal(state[name], value):
-                raise ValueError(f"fit.teacher = {self.name} has changed since this run began; begin anew.")
+def signature(notes: dict[str, Any]) -> dict[str, np.ndarray]:
+    """What a checkpoint keeps, so that a run goes on with the teacher that it began with; `notes` are a card's."""
+    taught = notes.get("teacher")
+    return {"teacher": np.frombuffer(bytes.fromhex(taught["sha256"]), np.uint8)} if taught else {}
+
+
+def check(notes: dict[str, Any], state: dict[str, np.ndarray]) -> None:
+    """Raise ValueError where a checkpoint was written with another teacher."""
+    for name, value in signature(notes).items():
+        if name not in state or not np.array_equal(state[name], value):
+            raise ValueError(f"fit.teacher = {notes['teacher']['name']} has changed since this run began; begin anew.")

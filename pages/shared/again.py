@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.shared import controls, present, runs, text
 from training import commands, rundir
+from training.card import on_gpu
 from training.data import DataError
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
@@ -45,7 +46,7 @@ def _told(record: RunDir) -> str:
     parts = [f"Train {record.id} again"]
     parts += [f"{text.percent(test['accuracy'])} of test pictures right"] if test else []
     if seconds and not (spec.data.backbone and spec.fit.fine_tune == "off"):  # its features are not in that time
-        parts.append(f"took {text.duration(seconds)}")
+        parts.append(f"took {text.duration(seconds)}{' on a GPU' * on_gpu(card)}")
     return " · ".join(parts)
 
 

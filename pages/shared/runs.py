@@ -12,6 +12,7 @@ from typing import Any
 
 from training import catalogue, toggles
 from training.birds import backbones
+from training.card import on_gpu
 from training.describe import describe
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError, difference, flatten
@@ -211,5 +212,6 @@ def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | Non
         "head_only": bool(spec.data.backbone),
         "parameters": description.params,
         "operations": description.macs,
+        "on_gpu": on_gpu(card or {}),
         "seconds": (card or {}).get("wall_seconds") or sum(row.get("seconds") or 0 for row in whole_epochs(rows)),
     }
