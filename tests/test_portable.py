@@ -136,7 +136,7 @@ def test_what_cannot_be_taken_elsewhere_is_told(capsys: pytest.CaptureFixture[st
         portable.write(small.spec(data__validation="ordered"), tmp_path, "cpu", small.dataset())
     assert portable.main([str(tmp_path), "birds-fc"]) == 2 and "from scratch" in capsys.readouterr().err
     assert portable.main([str(tmp_path), "basenett"]) == 2 and "basenet" in capsys.readouterr().err
-    assert portable.main([str(tmp_path), "basenet", "--set", "data.normalization=on"]) == 2
+    assert portable.main([str(tmp_path), "basenet", "--set", "normalization=maybe"]) == 2
     assert "normalization" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from training import catalogue, data
+from training import catalogue, data, toggles
 from training.convolution import plain_conv2d
 from training.data import DataError, Dataset
 from training.engine import EVALUATION_BATCH, Engine
@@ -187,12 +187,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.portable", description="The engine as programs for XLA.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("name", help="a catalogue entry, or a spec's file")
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="a field of the spec")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="PATH=VALUE", help="a switch, or a field of the spec"
+    )
     parser.add_argument("--platform", choices=PLATFORMS, default=PLATFORMS[0])
     options = parser.parse_args(arguments)
     try:
-        changes = {path: _value(value) for path, _, value in (pair.partition("=") for pair in options.set)}
-        write(catalogue.load(options.name).replace(changes), options.folder, options.platform)
+        settings = dict(pair.partition("=")[::2] for pair in options.set)
+        write(toggles.apply(catalogue.load(options.name), settings), options.folder, options.platform)
     except (SpecError, RunError, DataError) as error:
         print(error, file=sys.stderr)
     except ModuleNotFoundError as error:
@@ -202,14 +204,6 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         return 0
     return 2
-
-
-def _value(text: str) -> Any:
-    """A value of --set: JSON, or else a word."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 if __name__ == "__main__":
