@@ -100,6 +100,15 @@ def test_only_what_differs_is_listed_in_words() -> None:
         {"setting": "Seed", "0": "0", "1": "4", "2": "0"},
     ]
     assert runs.differences([BASENET, BASENET]) == []
+    growing = [BASENET.replace({"fit.dropout_ramp": share}) for share in (0, 0.5, 1)]
+    assert runs.differences(growing) == [
+        {
+            "setting": "Dropout grows",
+            "0": "off",
+            "1": f"over {text.percent(0.5, 0)} of the epochs",
+            "2": "over all epochs",
+        }
+    ]
 
 
 def test_every_step_of_the_catalogue_has_words() -> None:
@@ -173,9 +182,10 @@ def test_a_summary_is_numbers_and_says_what_is_not_known() -> None:
     assert early["kept_epoch"] == 2 and early["validation_accuracy"] == 0.4, "early stopping goes back"
     assert found["test_accuracy"] is None and found["report_accuracy"] == 0.4412
     assert found["operations"] == 614_050 and found["seconds"] == 6.0
-    card = {"figures": {"test": {"loss": 1.9, "accuracy": 0.45}}, "wall_seconds": 9.0}
+    assert not found["on_gpu"]
+    card = {"figures": {"test": {"loss": 1.9, "accuracy": 0.45}}, "wall_seconds": 9.0, "device": "GPU: NVIDIA H200"}
     measured = runs.summary(BASENET, history(0.2), card)
-    assert measured["test_accuracy"] == 0.45 and measured["seconds"] == 9.0
+    assert measured["test_accuracy"] == 0.45 and measured["seconds"] == 9.0 and measured["on_gpu"]
 
 
 def test_a_summary_of_a_run_that_has_not_begun() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from pages.shared import text
 from training import catalogue, toggles
 from training.birds import backbones
 from training.card import on_gpu
@@ -101,6 +102,8 @@ def settings(spec: RunSpec, paths: Iterable[str]) -> dict[str, str]:
             words[toggle.label] = (
                 f"patience {stopping.patience}, at most {stopping.max_epochs} epochs" if stopping else "off"
             )
+        elif toggle is not None and toggle.key == "dropout_ramp" and (share := spec.fit.dropout_ramp):
+            words[toggle.label] = "over all epochs" if share == 1 else f"over {text.percent(share, 0)} of the epochs"
         elif toggle is not None:
             value = toggle.read(spec)
             words[toggle.label] = "off" if toggle.kind == "slider" and value == 0 else toggle.to_text(value)
