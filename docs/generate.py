@@ -30,6 +30,8 @@ def _allowed(toggle: Toggle) -> str:
         return ", ".join(f"`{toggle.to_text(option)}`" for option in toggle.options)
     if toggle.kind == "rates":
         return f"`on` (the entry's own rates), `off`, or a rate for each place, each 0 to {toggle.high:g}"
+    if toggle.kind == "model":
+        return "`off`, or the name of a fitted model of the same pictures"
     kind = "whole numbers" if isinstance(toggle.step, int) else "numbers"
     return f"{kind}, {toggle.low:g} to {toggle.high:g}"
 

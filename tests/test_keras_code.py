@@ -153,6 +153,28 @@ def test_the_average_is_the_engines() -> None:
     np.testing.assert_array_equal(weights, last)
 
 
+@pytest.mark.parametrize("augmentation", [{}, {"horizontal_flip": True}])
+def test_a_teachers_answers_to_the_same_pictures_are_most_of_the_loss(augmentation: dict[str, Any]) -> None:
+    import keras
+
+    spec = catalogue.variant("basenet").spec.replace(
+        {"fit.teacher": "any", "fit.epochs": 1, "fit.batch_size": 64, "fit.learning_rate": 1e-6, "fit.label_smoothing": 0.1,
+         "data.augmentation": augmentation, "data.normalization": "featurewise"})  # fmt: skip
+    images, labels = pictures(64)
+    images = np.concatenate([images[:, :, :16], images[:, :, 15::-1]], 2)  # a flip changes nothing
+    pixels = keras.Input((32, 32, 3))
+    answers = keras.layers.Dense(25, activation="softmax")(keras.layers.Flatten()(pixels / 255.0))
+    teacher = keras.Model(pixels, answers)
+    before = [weights.copy() for weights in teacher.get_weights()]
+    network, history = run(spec)["train"](images, labels, images, labels, teacher)
+    assert all(map(np.array_equal, teacher.get_weights(), before)), "the teacher learns nothing"
+    normal = (images - images.mean((0, 1, 2))) / images.std((0, 1, 2))
+    said, right = np.asarray(network(normal)), np.eye(25)[labels] * 0.9 + 0.1 / 25
+    own, taught = (-(y * np.log(said)).sum(1).mean() for y in (right, np.asarray(teacher(images.astype("float32")))))
+    assert history.history["loss"] == [pytest.approx(0.3 * own + 0.7 * taught, rel=1e-3)]
+    assert "teacher.keras" in keras_code(spec) and "teacher" not in keras_code(spec.replace({"fit.teacher": None}))
+
+
 def test_it_trains() -> None:
     changes = {
         "fit.early_stopping": None, "fit.epochs": 12, "fit.label_smoothing": 0.1, "fit.epoch_length": "test set",

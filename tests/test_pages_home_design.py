@@ -159,8 +159,12 @@ def test_every_toggle_is_a_switch_and_reaches_the_address() -> None:
     at.selectbox(key="design.learning_rate").set_value(0.1).run()
     at.number_input(key="design.epochs").set_value(9).run()
     at.slider(key="design.dropout.4").set_value(0.6).run()
+    assert "plumage-long" in at.selectbox(key="design.teacher").options
+    assert not {"birds-best", "cifar-fc-basic"} & set(at.selectbox(key="design.teacher").options)
+    at.selectbox(key="design.teacher").set_value("plumage-long").run()
     query = asked(at)
     assert query == {
+        "teacher": "plumage-long",
         "from": "final", "bottleneck": "on", "early_stopping": "off", "zoom": "0.4", "learning_rate": "0.1",
         "epochs": "9", "dropout": "0.35,0.35,0.35,0.55,0.6",
     }  # fmt: skip

@@ -55,6 +55,16 @@ def test_more_time_than_the_design_needs_is_said() -> None:
     assert "27 epochs of 176 steps" in text and "before its time is up" in text and "100 %" in text
 
 
+def test_a_teacher_that_does_not_know_the_pictures_is_left_out_and_that_is_said() -> None:
+    design = catalogue.variant("final-taught").spec
+    assert plan.taught(design) == (design, "")
+    here, told = plan.taught(plan.planned(design, "drawn", 25, 0, epochs=1))
+    assert here.fit.teacher is None and here.data.name == "drawn"
+    assert told.endswith("its teacher, plumage-long, knows only the pictures that it was fitted to, cifar100-25.")
+    lost, told = plan.taught(design.replace({"fit.teacher": "nobody"}))
+    assert lost.fit.teacher is None and "no run and no shipped model" in told
+
+
 def test_validation_counts_in_the_time() -> None:
     text = plan.outlook(plan.planned(BASENET, "drawn", 25, 0, minutes=1), estimate(0.025, validation=4.4))
     assert "about 1,200 steps" in text  # an epoch takes twice as long
@@ -275,6 +285,15 @@ def test_train_says_what_it_will_do_and_start_puts_the_run_into_the_address(plac
         and spec.data.name == "drawn"
     )
     assert [element.label for element in at.button if element.label == "Stop"] == ["Stop"]
+
+
+def test_a_taught_design_trains_on_other_pictures_without_its_teacher(places: Path) -> None:
+    at = show("train", **{"from": "final-taught", "minutes": "0.1"})
+    assert any("labels alone" in info.value for info in at.info)
+    button(at, "Start training").click()
+    ran(at)
+    [run] = rundir.runs()
+    assert run.spec().fit.teacher is None and run.spec().name == "final-taught"
 
 
 def test_a_head_is_no_design_and_its_command_stands_there(places: Path) -> None:
@@ -611,11 +630,11 @@ def test_a_link_counts_before_what_was_chosen(places: Path) -> None:
     assert ran(at).multiselect[0].value == [b.id]
 
 
-def test_a_taught_network_is_called_so_and_not_offered_as_a_design(places: Path) -> None:
+def test_a_taught_network_is_called_so_and_only_a_design_of_an_address_is_offered(places: Path) -> None:
     spec = DRAWN.replace({"fit.teacher": "plumage-long"})
     assert controls.title(spec) == "basenet (Teacher: plumage-long)"
-    at = show("train", run=finished(spec).id)
-    assert not changeable(at) and changeable(show("train", run=finished(DRAWN).id))
+    assert changeable(show("train", run=finished(spec).id))
+    assert not changeable(show("train", run=finished(DRAWN.replace({"fit.nesterov": True})).id))
 
 
 def changeable(at: AppTest) -> bool:

@@ -1,6 +1,6 @@
 """A design in the address of a page: `?from=basenet&pooling=average`, the entry it starts from and what differs from it.
 
-Every toggle is one parameter.  What only a spec can say (other blocks, Nesterov momentum, a teacher) is in no
+Every toggle is one parameter.  What only a spec can say (other blocks, Nesterov momentum) is in no
 address: `in_address` tells.
 """
 

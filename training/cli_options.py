@@ -61,7 +61,7 @@ def toggle_options(function: Callable[..., None]) -> Callable[..., None]:
     options = []
     for key in keys:
         toggle = toggles.BY_KEY[key]
-        values = {"switch": "on|off", "rates": "on|off|RATE,..."}.get(toggle.kind, "NUMBER")
+        values = {"switch": "on|off", "rates": "on|off|RATE,...", "model": "off|MODEL"}.get(toggle.kind, "NUMBER")
         if toggle.options:
             values = "|".join(toggle.to_text(option) for option in toggle.options)
         option = typer.Option(f"--{key.replace('_', '-')}", metavar=values, help=toggle.help)

@@ -13,6 +13,7 @@ from training.augment_reference import GREY
 from training.describe import Layer, describe
 from training.keras_code_classes import classes, grows_dropout
 from training.spec import Augmentation, Fit, RunSpec
+from training.teacher import SHARE
 
 
 def keras_code(spec: RunSpec) -> str:
@@ -110,8 +111,8 @@ def _train(spec: RunSpec, pictures: bool) -> str:
     fit, shape = spec.fit, ", ".join(map(str, spec.network.input_shape))
     kind = "uint8" if pictures else "float32"
     lines = [
-        "def train(images, labels, validation_images, validation_labels):",
-        f'    """images: {kind} (n, {shape}); labels: whole numbers (n,), 0 to {spec.network.classes - 1}."""',
+        f"def train(images, labels, validation_images, validation_labels{', teacher' if fit.teacher else ''}):",
+        f'    """images: {kind} (n, {shape}); labels: whole numbers (n,), 0 to {spec.network.classes - 1}.{_teacher(fit)}"""',
         f"    keras.utils.set_random_seed({fit.seed})",
         "    network = build_network()",
     ]
@@ -125,26 +126,20 @@ def _train(spec: RunSpec, pictures: bool) -> str:
             ]
         else:
             lines.append("    normalize = layers.Rescaling(1 / 255)")
-        lines.append("    model = keras.Sequential(")
-        lines.append("        [")
-        lines.append(f"            keras.Input(({shape})),")
-        if before:
-            lines.append("            # Random in training, drawn anew for every picture; without effect afterwards.")
-        lines += [f"            {line}" for line in before]
-        lines += ["            normalize,", "            network,", "        ]", "    )"]
+        lines += _model(shape, before, bool(fit.teacher))
     else:
         lines.append("    model = network")
     if spec.data.validation == "ordered" and before:
         lines += [
             "    # The report's program changed the validation pictures, too.",
-            f"    for layer in model.layers[:{len(before)}]:",
+            f"    for layer in {'change' if fit.teacher else 'model'}.layers[:{len(before)}]:",
             '        validation_images = layer(keras.ops.cast(validation_images, "float32"), training=True)',
         ]
     lines += _steps(spec)
     lines += _optimizer(fit)
     labels, validation_labels = "labels", "validation_labels"
     mixes = spec.data.augmentation.mixes
-    if fit.label_smoothing or mixes:
+    if fit.label_smoothing or mixes or fit.teacher:
         classes = spec.network.classes
         smoothing = f"label_smoothing={fit.label_smoothing:g}" if fit.label_smoothing else ""
         loss = f"keras.losses.CategoricalCrossentropy({smoothing})"
@@ -155,10 +150,12 @@ def _train(spec: RunSpec, pictures: bool) -> str:
         loss = '"sparse_categorical_crossentropy"'
     lines.append(f"    loss = {loss}")
     metrics, watched = ['"accuracy"'], '"val_loss"'
-    if fit.label_smoothing and fit.early_stopping:  # Keras smooths the labels of the validation pictures, too
+    # Keras smooths the labels of the validation pictures, too, and weighs their loss.
+    if (fit.label_smoothing or fit.teacher) and fit.early_stopping:
         metrics.append('keras.metrics.CategoricalCrossentropy(name="plain_loss")')
         watched = '"val_plain_loss", mode="min"'
-    lines.append(f"    model.compile(optimizer=optimizer, loss=loss, metrics=[{', '.join(metrics)}])")
+    weighed = f", loss_weights=[{1 - SHARE:g}]" if fit.teacher else ""
+    lines.append(f"    model.compile(optimizer=optimizer, loss=loss{weighed}, metrics=[{', '.join(metrics)}])")
     callbacks = []
     if grows_dropout(spec):
         callbacks.append(f"GrowDropout({fit.dropout_ramp * fit.max_epochs:g} * steps)")
@@ -182,6 +179,29 @@ def _train(spec: RunSpec, pictures: bool) -> str:
         lines.append(f"        callbacks=[{', '.join(callbacks)}],")
     lines += ["    )", "    return network, history"]
     return "\n".join(lines)
+
+
+def _model(shape: str, changes: list[str], taught: bool) -> list[str]:
+    """`model`: the changes of the pictures, `normalize` and `network`; `taught` by `teacher`, who sees what is changed."""
+    own = ["normalize,", "network,"] if not taught else []
+    noted = ["# Random in training, drawn anew for every picture; without effect afterwards."] if changes else []
+    inner = [f"            {line}" for line in (f"keras.Input(({shape})),", *noted, *changes, *own)]
+    name = "change" if taught else "model"
+    lines = [f"    {name} = keras.Sequential(", "        [", *inner, "        ]", "    )"]
+    if taught:
+        lines = lines if changes else ["    change = layers.Identity()"]
+        lines.append(f"    student = keras.Sequential([keras.Input(({shape})), normalize, network])")
+        lines.append("    model = Taught(change, student, teacher)")
+    return lines
+
+
+def _teacher(fit: Fit) -> str:
+    if not fit.teacher:
+        return ""
+    return (
+        f"\n\n    teacher: a Keras model that takes pixels, 0 to 255, and gives probabilities, such as\n"
+        f"    `python -m training export {fit.teacher} teacher.keras` writes.\n    "
+    )
 
 
 def _steps(spec: RunSpec) -> list[str]:

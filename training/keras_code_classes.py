@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.spec import RunSpec
+from training.teacher import SHARE
 
 
 def grows_dropout(spec: RunSpec) -> bool:
@@ -80,6 +81,23 @@ class GrowDropout(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         dropout_share.assign(min(1.0, self.done / self.steps))
         self.done += 1''')
+    if fit.teacher:
+        parts.append(f'''
+class Taught(keras.Model):
+    """A network that learns mostly from a teacher's answers to the very pictures that it sees, changes and all."""
+
+    def __init__(self, change, network, teacher):
+        super().__init__()
+        self.change, self.network, self.teacher = change, network, teacher
+        teacher.trainable = False
+
+    def call(self, pictures, training=False):
+        pictures = self.change(pictures, training=training)
+        answers = self.network(pictures, training=training)
+        if training:
+            taught = keras.losses.categorical_crossentropy(self.teacher(pictures, training=False), answers)
+            self.add_loss({SHARE:g} * keras.ops.mean(taught))
+        return answers''')
     if fit.average:
         parts.append('''
 class AverageWeights(keras.callbacks.Callback):

@@ -7,6 +7,7 @@ answer (Hinton et al., 2015).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from training import weights
 from training.birds.pretrained import sha256
 from training.data import DataError
-from training.rundir import RunDir, RunError, find
+from training.rundir import RunDir, RunError, find, models, runs
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -35,6 +36,17 @@ def of(spec: RunSpec) -> RunDir:
     if own != its:
         raise RunError(f"fit.teacher = {run.id} is not possible: a teacher is {own}; {run.id} is {its}.")
     return run
+
+
+def candidates(spec: RunSpec) -> list[str]:
+    """The models that can teach `spec`: those that ship, by name, then finished runs, the newest first."""
+    task, found = _task(spec), []
+    for run in (*models(), *runs()):
+        with suppress(RunError):
+            if _task(run.spec()) == task:
+                weights.present(run)
+                found.append(run.id)
+    return list(dict.fromkeys(found))
 
 
 def _task(spec: RunSpec) -> str:

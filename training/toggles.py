@@ -26,6 +26,7 @@ class Toggle:
     slider   a number from `low` to `high` in steps of `step`
     number   a number typed in, from `low` to `high`
     rates    one dropout rate for each place of the network; switched on with the entry's own rates
+    model    the name of a fitted model, or None
     """
 
     key: str
@@ -70,6 +71,8 @@ class Toggle:
             )
         if self.kind == "rates":
             return ",".join(map(_short, value)) or "off"
+        if self.kind == "model":
+            return value or "off"
         return _short(value)
 
     def from_text(self, text: str, spec: RunSpec | None = None) -> Any:
@@ -87,6 +90,8 @@ class Toggle:
                 except (ValueError, RecursionError):
                     pass
             raise SpecError(f"{self.key} = {text!r} is not possible: it is on or off.")
+        if self.kind == "model":
+            return None if text == "off" else text
         if self.kind == "choice":
             by_text = {self.to_text(option): option for option in self.options}
             if text in by_text:
@@ -211,6 +216,9 @@ TOGGLES: tuple[Toggle, ...] = (
            "Let dropout grow from nothing to its rates over this share of the training: first learn, then be made robust. "
            "At 0 it acts in full from the start.",
            "Fit", "slider", 0.0, 1.0, high=1, step=0.25),
+    Toggle("teacher", "fit.teacher", "Teacher",
+           "Learn mostly from the answers of a model that was fitted to the same pictures: they say which other classes a "
+           "picture resembles, too.", "Fit", "model", None, "plumage-long"),
     Toggle("epoch_length", "fit.epoch_length", "Steps in an epoch",
            "The report's formula, read literally, counts the test set (35 steps of 64), read kindly the training set (176).",
            "Fit", "choice", "training set", "test set", options=("training set", "test set")),

@@ -110,8 +110,6 @@ def changes(spec: RunSpec) -> list[str]:
     """What differs from the catalogue entry the design started from: ["Pooling: average", ...]."""
     base = base_of(spec).spec
     changed = [toggle.path for toggle in toggles.TOGGLES if toggle.read(spec) != toggle.read(base)]
-    if spec.fit.teacher != base.fit.teacher:  # not a switch, and too much of a change to pass over
-        changed.append("fit.teacher")
     stopping, usual = spec.fit.early_stopping, base.fit.early_stopping
     shorter = []
     if stopping and usual and stopping.patience == usual.patience and stopping != usual:

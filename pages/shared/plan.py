@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pages.shared import runs, text
-from training import address, batches, catalogue, cost
+from training import address, batches, catalogue, cost, rundir, teacher
+from training.rundir import RunError
 from training.spec import RunSpec
 
 
@@ -17,6 +18,22 @@ def planned(design: RunSpec, data: str, classes: int, seed: int, *, minutes: flo
     if epochs is not None:
         changes["fit.early_stopping.max_epochs" if design.fit.early_stopping else "fit.epochs"] = epochs
     return design.replace(changes)
+
+
+def taught(spec: RunSpec) -> tuple[RunSpec, str]:
+    """`spec`, and nothing; or, where its teacher cannot teach it, `spec` without one, and why."""
+    name = spec.fit.teacher
+    if not name:
+        return spec, ""
+    try:
+        theirs = rundir.find(name).spec().data.name
+        if theirs == spec.data.name:
+            teacher.of(spec)
+            return spec, ""
+        why = f"its teacher, {name}, knows only the pictures that it was fitted to, {theirs}."
+    except RunError as error:
+        why = str(error)
+    return spec.replace({"fit.teacher": None}), f"It learns from the labels alone here: {why}"
 
 
 def query(spec: RunSpec) -> dict[str, str]:

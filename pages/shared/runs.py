@@ -27,7 +27,6 @@ _LABELS = {
     "data.backbone": "Feature extractor",
     "data.backbone_size": "Picture size for the feature extractor",
     "data.backbone_stage": "Last stage of the feature extractor",
-    "fit.teacher": "Teacher",
     "network.classes": "Classes",
     "network.input_shape": "Network's input",
     "fit.minutes": "Time limit in minutes",

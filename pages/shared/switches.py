@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import present, text
-from training import catalogue, toggles
+from training import catalogue, teacher, toggles
 from training.describe import describe
 from training.spec import RunSpec
 from training.toggles import Toggle
@@ -98,6 +98,9 @@ def _widget(toggle: Toggle, spec: RunSpec) -> None:
                 st.slider(toggle.label, kind(toggle.low), high, step=kind(toggle.step), key=key)
         case "number":
             st.number_input(toggle.label, int(toggle.low), _high(key, int(toggle.high)), step=int(toggle.step), key=key)
+        case "model":
+            known, held = [None, *teacher.candidates(spec)], st.session_state[key]
+            st.selectbox(toggle.label, known if held in known else [*known, held], key=key, format_func=toggle.to_text)
         case "rates":
             st.toggle(toggle.label, key=key)
             if st.session_state[key]:
