@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from training import fit, portable, portable_fit, predict, rundir
 from training.calibration import cross_entropy
 from training.data import DataError
 from training.engine import Engine
-from training.portable_fit import PortableEngine
+from training.portable_fit import PortableEngine, Program
 from training.rundir import RunDir, RunError
 from training.spec import SpecError
 
 FIXED = {"network__dropout": [], "data__augmentation": {}}  # no chance but the order of the pictures
 RICH = {"data__augmentation__mixup": 0.5, "data__augmentation__cutmix": 0.5, "data__augmentation__cutout": 0.2,
         "fit__dropout_ramp": 1, "fit__average": 0.9, "fit__label_smoothing": 0.1, "fit__weight_decay": 1e-3}  # fmt: skip
+SETTINGS = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
 WITHOUT_TENSORFLOW = """
 import sys
 sys.modules["tensorflow"] = sys.modules["keras"] = None  # to import them is an error
@@ -39,9 +41,21 @@ print(run.status()["state"], run.status().get("message"))
 """
 
 
-@pytest.mark.parametrize("average", [0, 0.9])
-def test_its_steps_and_answers_are_the_engines(tmp_path: Path, average: float) -> None:
-    spec = small.spec(**FIXED, fit__average=average, fit__nesterov=True, fit__weight_decay=1e-3, fit__seed=2)
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """To compile a program takes longer than all else here."""
+    import jax
+
+    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
+    for name, value in zip(SETTINGS, (str(tmp_path_factory.mktemp("compiled")), 0), strict=True):
+        jax.config.update(name, value)
+    yield
+    for name, value in zip(SETTINGS, before, strict=True):
+        jax.config.update(name, value)
+
+
+def test_its_steps_and_answers_are_the_engines(tmp_path: Path) -> None:
+    spec = small.spec(**FIXED, fit__average=0.9, fit__nesterov=True, fit__weight_decay=1e-3, fit__seed=2)
     portable.write(spec, tmp_path, "cpu", data := small.dataset())
     plain, taken = Engine(spec, data), PortableEngine(spec, data, tmp_path)
     plain.restore(taken.state())
@@ -57,12 +71,14 @@ def test_its_steps_and_answers_are_the_engines(tmp_path: Path, average: float) -
 def test_it_begins_as_the_engine_does_and_goes_on_from_its_state(tmp_path: Path) -> None:
     spec = small.spec(**RICH)
     portable.write(spec, tmp_path, "cpu", data := small.dataset())
-    whole, other = PortableEngine(spec, data, tmp_path), PortableEngine(spec.with_seed(1), data, tmp_path)
-    ours, plain = whole.weights(), Engine(spec, data).weights()
-    for name, value in ours.items():
-        assert np.ptp(value) == pytest.approx(np.ptp(plain[name]), rel=0.2), "of the same spread"
-        if name.endswith("/kernel"):
-            assert not np.array_equal(value, other.weights()[name]), "another seed, another start"
+    whole, plain = PortableEngine(spec, data, tmp_path), Engine(spec, data)
+    start = plain.weights()
+    others = Program(tmp_path / "initial")([np.int32(1)], {})
+    for (name, value), other in zip(whole.weights().items(), others, strict=True):
+        assert np.ptp(value) == pytest.approx(np.ptp(start[name]), rel=0.2), "of the same spread"
+        assert name.endswith("/kernel") != np.array_equal(value, other), "another seed, another start"
+    plain.restore(whole.state())
+    assert plain.state().keys() == whole.state().keys(), "a checkpoint is the engine's"
     whole.train(0, 0, 4)
     halfway = whole.state()
     expected = whole.train(0, 4, 70)  # more steps than one call has
@@ -78,32 +94,22 @@ def test_it_begins_as_the_engine_does_and_goes_on_from_its_state(tmp_path: Path)
         PortableEngine(spec, replace(data, sha256="1" * 64), tmp_path)
 
 
-def test_its_checkpoint_is_one_of_the_engines(tmp_path: Path) -> None:
-    portable.write(spec := small.spec(**RICH), tmp_path, "cpu", data := small.dataset())
-    taken, plain = PortableEngine(spec, data, tmp_path), Engine(spec, data)
-    taken.train(0, 0, 3)
-    plain.restore(taken.state())
-    assert taken.state().keys() == plain.state().keys()
-    taken.restore(plain.state())
-
-
 def test_a_teacher_goes_along_also_in_bfloat16(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
     run = rundir.create(small.spec(fit__learning_rate=0.1), tmp_path / "runs" / "teacher")
     fit.fit(run, dataset=(data := small.dataset()))
     student = small.spec(**FIXED, fit__teacher="teacher", fit__precision="auto")
     portable.write(student, tmp_path / "taught", "cpu", data)
-    portable.write(alone := student.replace({"fit.teacher": None}), tmp_path / "alone", "cpu", data)
-    plain = Engine(student.replace({"fit.precision": "bfloat16"}), data)
-    taught, untaught = (
-        PortableEngine(spec, data, tmp_path / name) for spec, name in ((student, "taught"), (alone, "alone"))
-    )
+    half = student.replace({"fit.precision": "bfloat16"})
+    plain, alone = Engine(half, data), Engine(half.replace({"fit.teacher": None}), data)
+    taught = PortableEngine(student, data, tmp_path / "taught")
     assert (
         taught.precision == "bfloat16" and taught.notes == plain.notes and taught.notes["teacher"]["name"] == "teacher"
     )
     plain.restore(taught.state())
-    losses = [engine.train(0, 0, 1)[0] for engine in (plain, taught, untaught)]
-    assert losses[1] == pytest.approx(losses[0], rel=0.01) and abs(losses[2] - losses[0]) > 0.02 * losses[0]
+    alone.restore(taught.state())
+    own, same, untaught = (engine.train(0, 0, 1)[0] for engine in (taught, plain, alone))
+    assert own == pytest.approx(same, rel=0.01) and abs(untaught - own) > 0.02 * own
     with pytest.raises(ValueError, match="has changed"):
         taught.restore({**taught.state(), "teacher": np.zeros(32, np.uint8)})
 
