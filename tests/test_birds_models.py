@@ -113,16 +113,18 @@ def test_an_exported_head_is_whole_and_plain_keras_opens_it(alone, tmp_path):
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3), np.uint8)
     np.save(tmp_path / "pixels.npy", pixels.astype(np.float32))
-    for name in (
-        "birds-best",
-        "birds-fc-basic-resnet50v2-tuned",
-    ):  # its own backbone, enlarging; another file's backbone
-        weights.export(rundir.find(name), tmp_path / "m.keras")
-        opened = "import keras, numpy as np; m = keras.saving.load_model('m.keras', safe_mode=True); " \
-                 "np.save('out.npy', m.predict(np.load('pixels.npy'), verbose=0))"  # fmt: skip
-        subprocess.run([sys.executable, "-c", opened], cwd=tmp_path, check=True, capture_output=True)
+    names = "birds-best", "birds-fc-basic-resnet50v2-tuned"  # its own backbone, enlarging; another file's backbone
+    for name in names:
+        weights.export(rundir.find(name), tmp_path / f"{name}.keras")
+    opened = "import sys, keras, numpy as np\n" \
+             "for name in sys.argv[1:]:\n" \
+             "    model = keras.saving.load_model(name + '.keras', safe_mode=True)\n" \
+             "    pixels = np.load('pixels.npy')\n" \
+             "    np.save(name, [model(pixels), model.predict(pixels, verbose=0), model(pixels)])"  # fmt: skip
+    subprocess.run([sys.executable, "-c", opened, *names], cwd=tmp_path, check=True, capture_output=True)
+    for name in names:
         expected = softmax(predict.load(rundir.find(name)).logits(pixels))
-        assert np.abs(np.load(tmp_path / "out.npy") - expected).max() < 1e-4
+        assert np.abs(np.load(tmp_path / f"{name}.npy") - expected).max() < 1e-4
 
 
 def test_backbones_come_with_their_notice():
