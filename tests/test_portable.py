@@ -24,8 +24,8 @@ from training.rundir import RunDir, RunError
 from training.spec import SpecError
 
 FIXED = {"network__dropout": [], "data__augmentation": {}}  # no chance but the order of the pictures
-RICH = {"data__augmentation__mixup": 0.5, "data__augmentation__cutmix": 0.5, "data__augmentation__cutout": 0.2,
-        "fit__dropout_ramp": 1, "fit__average": 0.9, "fit__label_smoothing": 0.1, "fit__weight_decay": 1e-3}  # fmt: skip
+RICH = {"data__augmentation__cutmix": 0.5, "fit__dropout_ramp": 1, "fit__average": 0.9, "fit__label_smoothing": 0.1,
+        "fit__weight_decay": 1e-3}  # fmt: skip
 SETTINGS = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
 WITHOUT_TENSORFLOW = """
 import sys
