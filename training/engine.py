@@ -43,7 +43,7 @@ class Engine:
     Epochs and steps count from 0; `training.batches` says which pictures a step sees.
     """
 
-    # What `training.portable` computes in another way.
+    # What is otherwise where XLA computes: see `training.portable`.
     packages: tuple[str, ...] = COMPUTING
     convolve = staticmethod(conv2d)
     shares = staticmethod(beta)
@@ -253,7 +253,7 @@ class Engine:
         for first in range(0, len(images), EVALUATION_BATCH):
             number = (draw * 4096 + first // EVALUATION_BATCH) * 1024 + 256 * VALIDATION_STREAM
             seed = np.array([self.spec.fit.seed, number % 2**31], np.int32)
-            parts.append(self._infer(images[first : first + EVALUATION_BATCH], seed, augmented).numpy())
+            parts.append(np.asarray(self._infer(images[first : first + EVALUATION_BATCH], seed, augmented)))
         return np.concatenate(parts or [np.zeros((0, self.spec.network.classes))]).astype(np.float64)
 
     def _inference(self, images: Any, seed: Any, augmented: Any) -> Any:

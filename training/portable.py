@@ -61,11 +61,28 @@ def write(spec: RunSpec, folder: Path, platform: str = PLATFORMS[0], dataset: Da
     write_atomic(folder / "programs.json", json.dumps(told, indent=1))
 
 
+@lru_cache(maxsize=4)
+def _quantiles(alpha: float) -> np.ndarray:
+    """Of Beta(alpha, alpha), float32 (_QUANTILES + 1,), from 0 to 1 at equal distances."""
+    draws = np.sort(np.random.default_rng(0).beta(alpha, alpha, 256 * _QUANTILES))
+    return np.concatenate([[0.0], draws[256::256], [1.0]]).astype(np.float32)
+
+
+def _beta(alpha: float, count: Any, seed: Any) -> Any:
+    """`training.mix.beta` by a table: XLA has no gamma function."""
+    import tensorflow as tf
+
+    place = tf.random.stateless_uniform([count], seed) * _QUANTILES
+    low = tf.cast(place, tf.int32)
+    share, table = place - tf.cast(low, tf.float32), tf.constant(_quantiles(alpha))
+    return tf.gather(table, low) * (1 - share) + tf.gather(table, low + 1) * share
+
+
 class _Traced(Engine):
     """An `Engine` whose graph takes the seed as an argument, and has no processor's own ways in it."""
 
     convolve = staticmethod(plain_conv2d)
-    shares = staticmethod(lambda alpha, count, seed: _beta(alpha, count, seed))
+    shares = staticmethod(_beta)
     seed: Any  # a tensor
 
     def _seed(self, stream: int, step: Any) -> Any:
@@ -97,27 +114,10 @@ class _Traced(Engine):
                 values.append((tf.ones if kind in ("gamma", "moving_variance") else tf.zeros)(variable.shape))
         return values
 
-    def name_of(self, captured: Any) -> str:
-        """What a captured tensor is: "images", "labels", a name of `state`, or empty for a constant."""
+    def names(self) -> dict[int, str]:
+        """What a captured tensor is, by its id: "images", "labels", or a name of `state`; others are constants."""
         named = {id(v.handle): name for name, v in self._state().items()}
-        return (named | {id(self._images): "images", id(self._labels): "labels"}).get(id(captured), "")
-
-
-@lru_cache(maxsize=4)
-def _quantiles(alpha: float) -> np.ndarray:
-    """Of Beta(alpha, alpha), float32 (_QUANTILES + 1,), from 0 to 1 at equal distances."""
-    draws = np.sort(np.random.default_rng(0).beta(alpha, alpha, 256 * _QUANTILES))
-    return np.concatenate([[0.0], draws[256::256], [1.0]]).astype(np.float32)
-
-
-def _beta(alpha: float, count: Any, seed: Any) -> Any:
-    """`training.mix.beta` by a table: XLA has no gamma function."""
-    import tensorflow as tf
-
-    place = tf.random.stateless_uniform([count], seed) * _QUANTILES
-    low = tf.cast(place, tf.int32)
-    share, table = place - tf.cast(low, tf.float32), tf.constant(_quantiles(alpha))
-    return tf.gather(table, low) * (1 - share) + tf.gather(table, low + 1) * share
+        return named | {id(self._images): "images", id(self._labels): "labels"}
 
 
 def _program(path: Path, function: Callable[..., Any], signature: list[Any], engine: _Traced, platform: str) -> None:
@@ -127,10 +127,11 @@ def _program(path: Path, function: Callable[..., Any], signature: list[Any], eng
 
     compiled = tf.function(function, signature, autograph=False, jit_compile=True)
     ir = compiled.experimental_get_compiler_ir(*(tf.zeros(spec.shape, spec.dtype) for spec in signature))
+    known = engine.names()
     names: list[str] = []
     constants: dict[str, np.ndarray] = {}
     for captured in compiled.get_concrete_function().captured_inputs:
-        if not (name := engine.name_of(captured)):
+        if not (name := known.get(id(captured), "")):
             name = f"constant/{len(constants)}"
             is_variable = captured.dtype == tf.resource
             value = tf.raw_ops.ReadVariableOp(resource=captured, dtype=tf.float32) if is_variable else captured

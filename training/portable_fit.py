@@ -87,34 +87,24 @@ class PortableEngine(Engine):
         self._arrays = {name: jax.device_put(value) for name, value in state.items()}
         self._arrays |= {"images": jax.device_put(images), "labels": jax.device_put(np.int32(dataset.labels))}
 
-    def warm_up(self) -> None:
-        self._run(np.zeros((0, self.spec.fit.batch_size), np.int32), np.zeros(0, np.float32), 0)
+    def _train(self, indices: np.ndarray, rates: np.ndarray, first: np.int32) -> tuple[float, float]:
+        total, batch_size = np.zeros(2), self.spec.fit.batch_size
+        for begin in range(0, max(1, len(rates)), STEPS):  # once also for no step: `warm_up`
+            count = len(rates[begin : begin + STEPS])
+            whole, padded = np.zeros((STEPS, batch_size), np.int32), np.zeros(STEPS, np.float32)
+            whole[:count], padded[:count] = indices[begin : begin + STEPS], rates[begin : begin + STEPS]
+            arguments = [whole, padded, np.int32(first + begin), np.int32(count), np.int32(self.spec.fit.seed)]
+            found = self._steps_program(arguments, self._arrays)
+            if count:
+                total += np.multiply([float(value) for value in found], count / len(rates))
+        loss, accuracy = total
+        return loss, accuracy
 
-    def train(self, epoch: int, first_step: int, steps: int) -> tuple[float, float]:
-        total = np.zeros(2)
-        for begin in range(first_step, first_step + steps, STEPS):
-            places = range(begin, min(begin + STEPS, first_step + steps))
-            first = epoch * self.steps_per_epoch + begin
-            rates = np.asarray([self.learning_rate(epoch, place) for place in places], np.float32)
-            indices = np.stack([self.batch(epoch * self.steps_per_epoch + place) for place in places])
-            total += np.multiply(self._run(indices, rates, first), len(places))
-        loss, accuracy = total / steps
-        return float(loss), float(accuracy)
-
-    def _run(self, indices: np.ndarray, rates: np.ndarray, first: int) -> list[float]:
-        count, rest = len(rates), STEPS - len(rates)
-        arguments = [np.pad(indices, [(0, rest), (0, 0)]), np.pad(rates, (0, rest)), np.int32(first), np.int32(count),
-                     np.int32(self.spec.fit.seed)]  # fmt: skip
-        return [float(value) for value in self._steps_program(arguments, self._arrays)]
-
-    def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
-        parts = []
-        for first in range(0, len(images), EVALUATION_BATCH):
-            batch = images[first : first + EVALUATION_BATCH]
-            whole = np.zeros((EVALUATION_BATCH, *images.shape[1:]), np.uint8)
-            whole[: len(batch)] = batch
-            parts.append(np.asarray(self._logits_program([whole], self._arrays)[0])[: len(batch)])
-        return np.concatenate(parts).astype(np.float64)
+    def _infer(self, images: np.ndarray, seed: np.ndarray, augmented: bool) -> np.ndarray:
+        """Logits of at most EVALUATION_BATCH pictures; `training.portable` refuses a spec that has them augmented."""
+        whole = np.zeros((EVALUATION_BATCH, *images.shape[1:]), np.uint8)
+        whole[: len(images)] = images
+        return np.asarray(self._logits_program([whole], self._arrays)[0])[: len(images)]
 
     def state(self) -> dict[str, np.ndarray]:
         kept = {name: np.asarray(self._arrays[name]) for name in self._state_names}
