@@ -8,6 +8,8 @@ answer (Hinton et al., 2015).
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,11 +44,17 @@ def candidates(spec: RunSpec) -> list[str]:
     """The models that can teach `spec`: those that ship, by name, then finished runs, the newest first."""
     task, found = _task(spec), []
     for run in (*models(), *runs()):
-        with suppress(RunError):
-            if _task(run.spec()) == task:
+        with suppress(RunError, OSError):
+            if _task_of(run.path, run.file("spec.json").stat().st_mtime) == task:
                 weights.present(run)
                 found.append(run.id)
     return list(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=4096)
+def _task_of(path: Path, modified: float) -> str:
+    """`_task` of a run; `modified` makes a spec that changed be read again.  Design asks at every click."""
+    return _task(RunDir(path).spec())
 
 
 def _task(spec: RunSpec) -> str:
