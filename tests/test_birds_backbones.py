@@ -76,16 +76,21 @@ def test_outputs_equal_the_reference_with_imagenet_weights(backbone, expected):
 
 
 @pytest.fixture(scope="module")
-def conv4_file(tmp_path_factory):
+def conv4_made():
+    return fill(CONV4.build())
+
+
+@pytest.fixture(scope="module")
+def conv4_file(conv4_made, tmp_path_factory):
     """A Keras file of the true layout with made weights."""
     path = tmp_path_factory.mktemp("weights") / "conv4.weights.h5"
-    fill(CONV4.build()).save_weights(path)
+    conv4_made.save_weights(path)
     return path
 
 
-def test_a_whole_file_is_read_and_a_cut_or_foreign_one_gets_a_sentence(conv4_file, tmp_path):
+def test_a_whole_file_is_read_and_a_cut_or_foreign_one_gets_a_sentence(conv4_made, conv4_file, tmp_path):
     read = {f"{layer.name}/{v.name}": np.asarray(v) for layer in CONV4.load(conv4_file).layers for v in layer.variables}
-    for layer in fill(CONV4.build()).layers:
+    for layer in conv4_made.layers:
         for variable in layer.variables:
             assert np.array_equal(read[f"{layer.name}/{variable.name}"], variable)
     cut = tmp_path / "cut.weights.h5"
