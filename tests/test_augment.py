@@ -16,6 +16,7 @@ EVERYTHING = Augmentation(
     width_shift=0.1, height_shift=0.2, zoom=0.3, rotation=25, horizontal_flip=True, vertical_flip=True
 )
 MOVES = {key: value for key, value in EVERYTHING.model_dump().items() if value}
+WHOLE = Augmentation(width_shift=0.0625, height_shift=0.2, whole_pixels=True)
 
 
 def both(augmentation: Augmentation, shape=(32, 32, 3), count: int = 12):
@@ -30,7 +31,7 @@ def both(augmentation: Augmentation, shape=(32, 32, 3), count: int = 12):
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (20, 33, 1)])
-@pytest.mark.parametrize("one", [REPORT, EVERYTHING, *({k: v} for k, v in MOVES.items())])
+@pytest.mark.parametrize("one", [REPORT, EVERYTHING, WHOLE, *({k: v} for k, v in MOVES.items())])
 def test_values_equal_the_reference(one, shape):
     fast, plain = both(Augmentation(**one) if isinstance(one, dict) else one, shape)
     np.testing.assert_allclose(fast, plain, atol=0.02)  # of 255: positions are float32
@@ -42,6 +43,7 @@ def test_values_equal_the_reference(one, shape):
         Augmentation,
         width_shift=st.floats(0, 0.5),
         height_shift=st.floats(0, 0.5),
+        whole_pixels=st.booleans(),
         zoom=st.floats(0, 0.9),
         rotation=st.sampled_from([0, 5, 180]),
         horizontal_flip=st.booleans(),
@@ -73,9 +75,18 @@ def test_a_known_shift_zoom_and_flip():
     assert (reference.transform(image, reference.Parameters(**still | {"right": 40})) == 7).all()  # the border repeats
 
 
+def test_shifts_by_whole_pixels_invent_no_values():
+    fast, _ = both(WHOLE, count=40)
+    for picture in fast:
+        assert np.array_equal(picture, np.rint(picture))
+    draws = rng.random((500, reference.DRAWS))
+    moves = [reference.parameters(WHOLE, draw, 32, 32) for draw in draws]
+    assert {p.right for p in moves} == {-2, -1, 0, 1, 2} and {abs(p.down) for p in moves} == set(range(7))
+
+
 def test_without_any_operation_nothing_changes():
     images = tf.constant(rng.integers(0, 256, (4, 8, 8, 3)), tf.float32)
-    assert not Augmentation().on
+    assert not Augmentation().on and not Augmentation(whole_pixels=True).on
     np.testing.assert_allclose(augment.augment(images, Augmentation(), tf.constant([1, 2])), images, atol=1e-4)
 
 

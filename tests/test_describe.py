@@ -21,7 +21,7 @@ def check(network: Network) -> None:
     assert [layer.count_params() for layer in layers] == [layer.params for layer in description.layers]
     assert model.count_params() == description.params
     assert sum(v.numpy().size for v in model.trainable_variables) == description.trainable_params
-    kernels = [v for v in model.trainable_variables if v.name == "kernel"]
+    kernels = [v for v in model.variables if v.name == "kernel"]
     assert sum(v.numpy().size for v in kernels) == description.kernel_weights
 
 

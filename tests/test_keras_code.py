@@ -51,6 +51,22 @@ def test_a_network_with_shortcuts_gives_what_ours_gives() -> None:
     assert np.allclose(copied(x), ours(x), atol=1e-6)
 
 
+def test_a_whitening_layer_is_the_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    from training import whitening
+    from training.augment_reference import normalize, statistics
+
+    spec = catalogue.variant("basenet-norm").spec.replace({"network.whitening": True})
+    images, labels = pictures(64)
+    monkeypatch.setattr(keras.Sequential, "fit", lambda self, *args, **kwargs: None)
+    network, _ = run(spec)["train"](images, labels, images, labels)
+    expected = whitening.kernel(normalize(images, *statistics(images, "featurewise")))
+    layer = network.get_layer("whitening")
+    assert np.allclose(np.abs(layer.kernel), np.abs(expected), atol=1e-4)  # which sign comes first is left open
+    assert not layer.trainable_variables and len(layer.variables) == 1
+
+
 MIXED = {"data.augmentation.mixup": 0.2, "data.augmentation.cutmix": 1, "data.augmentation.cutout": 0.25}
 
 
@@ -59,7 +75,8 @@ def test_the_code_is_plain_keras() -> None:
         tree = ast.parse(keras_code(entry.spec))
         modules = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
         modules |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
-        assert modules == {"keras", "numpy"} if entry.spec.data.augmentation.mixes else {"keras"}
+        arrays = entry.spec.data.augmentation.mixes or entry.spec.network.whitening
+        assert modules == {"keras", "numpy"} if arrays else {"keras"}
         assert max(map(len, keras_code(entry.spec).splitlines())) <= 120
 
 

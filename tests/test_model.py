@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from tests.test_describe import networks
 from training import catalogue, convolution, model, winograd
-from training.describe import expand
+from training.describe import describe, expand
 from training.network_spec import Network
 
 rng = np.random.default_rng(0)
@@ -42,7 +42,7 @@ def both_gradients(network: Network, count: int = 8):
     plain, x = shaken(network), pictures(network, count)
     labels = tf.constant(rng.integers(0, network.classes, count))
     before = {name: tf.constant(variable) for name, variable in model.variables(plain).items()}
-    trainable = {n: v for n, v in model.variables(plain).items() if v.trainable}
+    trainable = model.trainable(plain)
     with tf.GradientTape() as tape:
         loss = keras.losses.SparseCategoricalCrossentropy()(labels, plain(x, training=True))
     first = loss, tape.gradient(loss, trainable), {n: tf.constant(v) for n, v in model.variables(plain).items()}
@@ -85,6 +85,15 @@ def test_a_training_step_equals_keras_layers(name, eight_at_once):
 @pytest.mark.parametrize("batch_norm", ["all", "off"])
 def test_a_training_step_with_shortcuts_equals_keras_layers(batch_norm):
     check_step(RESIDUAL.model_copy(update={"batch_norm": batch_norm}))
+
+
+@pytest.mark.parametrize("batch_norm", ["all", "off"])
+def test_a_training_step_behind_a_fixed_layer_equals_keras_layers(batch_norm):
+    network = RESIDUAL.model_copy(update={"batch_norm": batch_norm, "whitening": True})
+    check_step(network)
+    built = model.build(network)
+    assert "whitening/kernel" in set(model.variables(built)) - set(model.trainable(built))
+    assert sum(np.prod(v.shape) for v in model.trainable(built).values()) == describe(network).trainable_params
 
 
 @pytest.mark.parametrize("batch_norm", ["all", "off"])

@@ -73,8 +73,9 @@ def transform(images: tf.Tensor, augmentation: Augmentation, draws: tf.Tensor) -
     # Zoom, then shift, in input pixels about the centre; a flip reads the output backwards.
     y = rows * _column(1 + a.zoom * signed[:, 3]) * _flip(draws[:, 6], a.vertical_flip)
     x = columns * _column(1 + a.zoom * signed[:, 4]) * _flip(draws[:, 5], a.horizontal_flip)
-    y += _column(a.height_shift * height * signed[:, 1])
-    x += _column(a.width_shift * width * signed[:, 2])
+    whole = tf.round if a.whole_pixels else tf.identity
+    y += _column(whole(a.height_shift * height * signed[:, 1]))
+    x += _column(whole(a.width_shift * width * signed[:, 2]))
     if not a.rotation:
         vertical = _interpolation(y + (height - 1) / 2, height)
         horizontal = _interpolation(x + (width - 1) / 2, width)

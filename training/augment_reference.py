@@ -7,7 +7,8 @@ The semantics are those of Keras's `ImageDataGenerator` (`get_random_transform`,
 - one affine map takes output to input coordinates, about the picture's centre (n - 1) / 2:
   first zoom, then shift, then rotation;
 - zoom z draws a factor from [1 - z, 1 + z] for each axis apart; a factor above 1 shrinks;
-- a shift of s moves by a uniform share in [-s, s] of the height or width, in sub-pixels;
+- a shift of s moves by a uniform share in [-s, s] of the height or width, in sub-pixels unless those of the spec are
+  whole, which no `ImageDataGenerator` offers for a share;
 - values between pixels are bilinear, values outside repeat the border;
 - flips come then, each with probability 1/2;
 - cutout comes last: a square of that share of the side, wholly inside, becomes grey.
@@ -47,10 +48,11 @@ class Parameters:
 def parameters(augmentation: Augmentation, draws: np.ndarray, height: int, width: int) -> Parameters:
     """The parameters for uniform `draws` in [0, 1): seven, and two more where there is cutout."""
     a, signed = augmentation, 2 * np.asarray(draws, np.float64) - 1
+    whole = np.rint if a.whole_pixels else float
     return Parameters(
         rotation=np.deg2rad(a.rotation) * signed[0],
-        down=a.height_shift * height * signed[1],
-        right=a.width_shift * width * signed[2],
+        down=whole(a.height_shift * height * signed[1]),
+        right=whole(a.width_shift * width * signed[2]),
         zoom_y=1 + a.zoom * signed[3],
         zoom_x=1 + a.zoom * signed[4],
         flip_horizontal=bool(a.horizontal_flip and draws[5] < 0.5),

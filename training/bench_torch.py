@@ -50,7 +50,9 @@ def _layer(layer: Layer) -> Any:
     match layer.kind:
         case "conv":
             padding = layer.kernel // 2 if layer.padding == "same" else 0
-            return nn.Conv2d(layer.input_shape[-1], layer.filters, layer.kernel, layer.stride, padding)
+            return nn.Conv2d(
+                layer.input_shape[-1], layer.filters, layer.kernel, layer.stride, padding, bias=not layer.fixed
+            )
         case "batch_norm":
             norm = nn.BatchNorm2d if len(layer.output_shape) == 3 else nn.BatchNorm1d
             return norm(layer.output_shape[-1], eps=1e-3, momentum=0.01)

@@ -164,6 +164,13 @@ _add("plumage-long", "plumage-cutmix", "recipe", "Plumage, cutmix, long",
 _add("plumage-decay", "plumage", "weight_decay", "Plumage, more decay",
      "Kernels shrink forty times as fast: the training pictures are learned a little later, and others are known better.",
      fit__weight_decay=0.02)  # fmt: skip
+_add("sprint", "plumage", "network", "Sprint",
+     "Made to be trained fast, after Keller Jordan's airbench94 (2024, arXiv:2404.00498): six convolutions behind a layer "
+     "that whitens patches; a little more than half of the operations of Plumage's network.",
+     network__residual=False, network__depth=1, network__whitening=True, network__activation="silu",
+     network__blocks=[block.model_dump() for block in (
+         _conv(64), Pool(), _conv(64), _conv(256), Pool(), _conv(256), _conv(256), Pool(), _conv(256), Pool(size=3),
+         Flatten())])  # fmt: skip
 _add("basenet-35-steps", "basenet", "epoch_length", "BaseNet, 35 steps an epoch",
      "The report's formula for the steps of an epoch, read literally: it counts the test pictures, a fifth as many.",
      Report(1.9901, 0.4412, 27, "the same run of the report in the other reading"),

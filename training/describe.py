@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_PARAMETERS = 1_000_000_000
 BOTTLENECK_FROM = 128  # incoming channels from which a 3x3 gets a 1x1 in front
+WHITENING_SIZE = 2  # of the patches that a whitening layer whitens, in pixels
+WHITENING_CHANNELS = 4  # of a picture, at most, for such a layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Layer:
     units: int = 0
     activation: str = ""
     source: str = ""  # of an add: the layer whose output is added
+    fixed: bool = False  # a convolution without bias whose kernel is computed from the pictures (`training.whitening`)
 
     @property
     def activation_bytes(self) -> int:
@@ -59,6 +62,8 @@ class Layer:
         """A short line as in the report's tables: 'Conv 64, 3x3, valid'."""
         match self.kind:
             case "conv":
+                if self.fixed:
+                    return f"Whitening {self.filters}, {self.kernel}x{self.kernel}"
                 stride = f", stride {self.stride}" if self.stride > 1 else ""
                 return f"Conv {self.filters}, {self.kernel}x{self.kernel}, {self.padding}{stride}"
             case "batch_norm":
@@ -95,8 +100,9 @@ class Description:
 
     @property
     def trainable_params(self) -> int:
-        """Without batch norm's moving mean and variance, half of its variables."""
-        return sum(layer.params // 2 if layer.kind == "batch_norm" else layer.params for layer in self.layers)
+        """Without batch norm's moving mean and variance, half of its variables, and without fixed kernels."""
+        learned = (layer for layer in self.layers if not layer.fixed)
+        return sum(layer.params // 2 if layer.kind == "batch_norm" else layer.params for layer in learned)
 
     @property
     def kernel_weights(self) -> int:
@@ -156,6 +162,27 @@ class _Stack:
         activation = self.network.activation
         self.add("activation", f"{name}_{activation}", self.shape, activation=activation)
 
+    def whiten(self) -> None:
+        if len(self.shape) != 3 or self.shape[-1] > WHITENING_CHANNELS:
+            size = "x".join(map(str, self.shape))
+            raise ValueError(
+                f"whitening = true is not possible: it is of pictures of at most {WHITENING_CHANNELS} channels, and this "
+                f"network takes {size}; switch it off"
+            )
+        *field, channels = self.shape
+        height, width = (length - WHITENING_SIZE + 1 for length in field)
+        if min(height, width) < 1:
+            raise ValueError(
+                f"whitening = true is not possible: it needs {WHITENING_SIZE} pixels a side; switch it off"
+            )
+        values = WHITENING_SIZE**2 * channels
+        weights = values * 2 * values
+        self.add(
+            "conv", "whitening", (height, width, 2 * values), params=weights, kernel_weights=weights,
+            macs=height * width * weights, filters=2 * values, kernel=WHITENING_SIZE, padding="valid", stride=1, fixed=True,
+        )  # fmt: skip
+        self.normalize_and_activate("whitening", batch_norm=False)
+
     def conv(self, filters: int, kernel: int, padding: str, shortcut: Layer | None = None, stride: int = 1) -> None:
         if len(self.shape) != 3:
             raise ValueError(
@@ -198,7 +225,7 @@ def expand(network: Network) -> tuple[Layer, ...]:
     the same filters, same padding, after each; `bottleneck` puts a 1x1 to a quarter of the
     channels before each 3x3 to which 128 channels or more come in; `residual` adds the input of
     those convolutions of a place that keep the shape to their output, before the activation
-    (He et al. 2015, arXiv:1512.03385); `width` scales filters and units; "strided" `pooling` puts, in place of a pooling
+    (He et al. 2015, arXiv:1512.03385); `whitening` puts a fixed convolution in front (see `training.whitening`); `width` scales filters and units; "strided" `pooling` puts, in place of a pooling
     of n x n, a convolution of n + 1 x n + 1 that moves by n pixels and keeps the channels (Springenberg et al. 2014,
     arXiv:1412.6806).  Raises ValueError (pydantic makes a `SpecError` of it) where a size reaches 0 or layers do not
     fit, naming the block, the value and what is allowed.
@@ -206,6 +233,8 @@ def expand(network: Network) -> tuple[Layer, ...]:
     stack = _Stack(network)
     scaled = lambda number: max(1, round(number * network.width))  # noqa: E731
     rates = iter(network.dropout)
+    if network.whitening:
+        stack.whiten()
     for stack.block, block in enumerate(network.blocks):
         if block.kind == "conv":
             filters = scaled(block.filters)

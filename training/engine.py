@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import batches, teacher
+from training import batches, teacher, whitening
 from training import model as networks
 from training.augment import augment
-from training.augment_reference import moments, statistics
+from training.augment_reference import moments, normalize, statistics
 from training.calibration import cross_entropy
 from training.card import COMPUTING
 from training.convolution import conv2d
@@ -59,7 +59,9 @@ class Engine:
         self._layers = expand(spec.network)
         self.model: keras.Model | None = networks.build(spec.network, fit.seed)  # None only in `training.portable_fit`
         self._variables = networks.variables(self.model)
-        self._trainable = {n: v for n, v in self._variables.items() if v.trainable}
+        self._trainable = networks.trainable(self.model)
+        if spec.network.whitening:
+            self._variables["whitening/kernel"].assign(whitening.kernel(normalize(images, self.mean, self.std)))
         self._momentum = {n: tf.Variable(tf.zeros_like(v), trainable=False) for n, v in self._trainable.items()}
         self._averaged = self._variables
         if fit.average:  # at first the variables themselves, which the average moves away from

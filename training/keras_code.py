@@ -30,7 +30,7 @@ def keras_code(spec: RunSpec) -> str:
 
 def _header(spec: RunSpec) -> str:
     clock = "import time\n\n" if spec.fit.minutes else ""
-    arrays = "\nimport numpy as np" if spec.data.augmentation.mixes else ""
+    arrays = "\nimport numpy as np" if spec.data.augmentation.mixes or spec.network.whitening else ""
     return (
         f'"""{spec.name} as plain Keras (3.x), written by Plumage."""\n\n{clock}import keras{arrays}\n'
         "from keras import layers"
@@ -66,6 +66,8 @@ def _layer(layer: Layer, dropout: str) -> str:
     name = f'name="{layer.name}"'
     match layer.kind:
         case "conv":
+            if layer.fixed:
+                return f"layers.Conv2D({layer.filters}, {layer.kernel}, use_bias=False, trainable=False, {name})"
             stride = f"strides={layer.stride}, " if layer.stride > 1 else ""
             return f'layers.Conv2D({layer.filters}, {layer.kernel}, {stride}padding="{layer.padding}", {name})'
         case "batch_norm":
@@ -94,7 +96,8 @@ def _augmentation(augmentation: Augmentation) -> list[str]:
     if a.zoom:
         lines.append(f"layers.RandomZoom({a.zoom:g}, {a.zoom:g}, {edge}),  # height and width apart")
     if a.height_shift or a.width_shift:
-        lines.append(f"layers.RandomTranslation({a.height_shift:g}, {a.width_shift:g}, {edge}),")
+        whole = ', interpolation="nearest"' if a.whole_pixels else ""
+        lines.append(f"layers.RandomTranslation({a.height_shift:g}, {a.width_shift:g}, {edge}{whole}),")
     if a.rotation:
         lines.append(f"layers.RandomRotation({a.rotation:g} / 360, {edge}),")
     if a.horizontal_flip:
@@ -126,6 +129,8 @@ def _train(spec: RunSpec, pictures: bool) -> str:
             ]
         else:
             lines.append("    normalize = layers.Rescaling(1 / 255)")
+        if spec.network.whitening:
+            lines.append('    network.get_layer("whitening").set_weights([whitening(normalize(images[:2000]))])')
         lines += _model(shape, before, bool(fit.teacher))
     else:
         lines.append("    model = network")

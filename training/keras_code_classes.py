@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from training.spec import RunSpec
 from training.teacher import SHARE
+from training.whitening import EPSILON
 
 
 def grows_dropout(spec: RunSpec) -> bool:
@@ -12,8 +13,19 @@ def grows_dropout(spec: RunSpec) -> bool:
 
 
 def classes(spec: RunSpec) -> list[str]:
-    """The source of each class that the code for `spec` needs."""
+    """The source of each class, and function, that the code for `spec` needs."""
     parts, fit, augmentation = [], spec.fit, spec.data.augmentation
+    if spec.network.whitening:
+        parts.append(f'''
+def whitening(pictures):
+    """A kernel after which the values of a patch of 2x2 are uncorrelated and equally strong; each with both signs."""
+    pictures = np.asarray(pictures)
+    height, width, channels = pictures.shape[1] - 1, pictures.shape[2] - 1, pictures.shape[3]
+    patches = [pictures[:, y : y + height, x : x + width] for y in (0, 1) for x in (0, 1)]
+    patches = np.concatenate(patches, -1).reshape(-1, 4 * channels)
+    variances, directions = np.linalg.eigh(np.cov(patches, rowvar=False))
+    directions = directions[:, ::-1] / np.sqrt(np.maximum(variances[::-1], 0) + {EPSILON:g})
+    return np.concatenate([directions, -directions], 1).reshape(2, 2, channels, -1)''')
     if augmentation.mixes:
         mixers = [f"layers.MixUp({augmentation.mixup:g})"] if augmentation.mixup else []
         if augmentation.cutmix:

@@ -28,7 +28,7 @@ def build(network: Network, seed: int = 0) -> keras.Model:
 
     Input: float32 (batch, *input_shape), already normalized.  Output: probabilities, float32
     (batch, classes); the logits are the output of the layer "output" before the softmax.
-    Kernels are drawn Glorot uniform, as Keras does unless told otherwise, from `seed`.
+    Kernels are drawn Glorot uniform, as Keras does unless told otherwise, from `seed`; a fixed one is for the engine to set.
     """
     import keras
 
@@ -58,7 +58,9 @@ def _keras_layer(layer: Layer, initializer: Any) -> keras.layers.Layer:
                 layer.kernel,
                 layer.stride,
                 layer.padding,
+                use_bias=not layer.fixed,
                 kernel_initializer=initializer,
+                trainable=not layer.fixed,
                 name=layer.name,
             )
         case "batch_norm":
@@ -106,6 +108,12 @@ def variables(model: keras.Model) -> dict[str, tf.Variable]:
     """
     named = ((layer.name, variable) for layer in model.layers for variable in layer.variables)
     return {f"{name}/{v.name}": v.value for name, v in named if v.name != "seed_generator_state"}
+
+
+def trainable(model: keras.Model) -> dict[str, tf.Variable]:
+    """Those of `variables` that training changes by their gradients."""
+    names = {f"{layer.name}/{variable.name}" for layer in model.layers for variable in layer.trainable_variables}
+    return {name: variable for name, variable in variables(model).items() if name in names}
 
 
 def assign(variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
@@ -161,7 +169,7 @@ def forward(
                 x = tf.cast(x, kernel.dtype)
                 # In training, batch norm takes a bias away again at once: leaving it out there
                 # is exact (its gradient is 0) and saves two passes over the activations.
-                left_out = seed is not None and layers[index + 1].kind == "batch_norm"
+                left_out = layer.fixed or (seed is not None and layers[index + 1].kind == "batch_norm")
                 bias = None if left_out else weights[f"{layer.name}/bias"]
                 if layer.kind == "conv":
                     # Inference is TensorFlow's own on every processor, so that figures differ as little as can be.

@@ -73,6 +73,7 @@ class Network(Frozen):
     split_5x5: bool = False
     bottleneck: bool = False
     residual: bool = False
+    whitening: bool = False
     depth: int = Field(default=1, ge=1, le=4)
     width: float = Field(default=1.0, ge=0.125, le=4)
 

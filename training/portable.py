@@ -105,7 +105,10 @@ class _Traced(Engine):
         values = []
         for name, variable in self._variables.items():
             layer, kind = name.split("/")
-            if kind == "kernel":
+            if layer == "whitening":
+                with tf.init_scope():  # its value, as a constant of the program
+                    values.append(variable.numpy())
+            elif kind == "kernel":
                 *field, inputs, outputs = variable.shape
                 limit = (6 / (prod(field) * (inputs + outputs))) ** 0.5
                 own = tf.stack([seed * 1009 + place[layer], 0])

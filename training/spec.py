@@ -24,7 +24,7 @@ class SpecError(ValueError):
 class Augmentation(Frozen):
     """Random changes to the training pictures, drawn anew for every picture and epoch.
 
-    Shifts are fractions of the picture's height or width, `zoom` z draws a factor from
+    Shifts are fractions of the picture's height or width, with `whole_pixels` rounded to pixels; `zoom` z draws a factor from
     [1 - z, 1 + z] for each axis apart, `rotation` is in degrees, either way.  `cutout` covers a
     square of that share of the side.  `mixup` and `cutmix` are the alpha of the Beta distribution
     from which the second picture's share is drawn (see `training.mix`).
@@ -32,6 +32,7 @@ class Augmentation(Frozen):
 
     width_shift: float = Field(default=0.0, ge=0, le=0.5)
     height_shift: float = Field(default=0.0, ge=0, le=0.5)
+    whole_pixels: bool = False
     zoom: float = Field(default=0.0, ge=0, lt=1)
     rotation: float = Field(default=0.0, ge=0, le=180)
     horizontal_flip: bool = False
@@ -43,7 +44,7 @@ class Augmentation(Frozen):
     @property
     def on(self) -> bool:
         """Whether any operation changes a picture."""
-        return any(getattr(self, name) for name in type(self).model_fields)
+        return self.changes or self.mixes
 
     @property
     def moves(self) -> bool:

@@ -133,6 +133,9 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle("height_shift", "data.augmentation.height_shift", "Shift up and down",
            "Move the picture up or down by up to this share of its height. The report: 0.1.",
            "Augmentation", "slider", 0.0, 0.1, high=0.5, step=0.05),
+    Toggle("whole_pixels", "data.augmentation.whole_pixels", "Shift by whole pixels",
+           "Round the shifts to pixels: pictures stay as sharp as they are, where parts of a pixel blur them a little.",
+           "Augmentation", "switch", False, True),
     Toggle("zoom", "data.augmentation.zoom", "Zoom",
            "Stretch or shrink by up to this share, each axis apart. The report: 0.2.",
            "Augmentation", "slider", 0.0, 0.2, high=0.9, step=0.05),
@@ -177,6 +180,10 @@ TOGGLES: tuple[Toggle, ...] = (
     Toggle("residual", "network.residual", "Shortcuts",
            "Add what enters convolutions that keep the shape to what leaves them: they learn a change, not a whole "
            "(residual learning). Deep networks train better.",
+           "Network", "switch", False, True),
+    Toggle("whitening", "network.whitening", "Whitening",
+           "Begin with a layer that is computed, not learned: after it the values of each 2x2 patch are uncorrelated and equally "
+           "strong, so that fine differences are learned as fast as brightness.",
            "Network", "switch", False, True),
     Toggle("depth", "network.depth", "Depth",
            "How many convolutions stand in each place of one: more layers see more and cost more.",

@@ -235,6 +235,8 @@ def _line(box: Box) -> str:
         return "Input"
     match layer.kind:
         case "conv":
+            if layer.fixed:
+                return f"Whitening {layer.kernel}×{layer.kernel}, {layer.filters}"
             return f"Conv {layer.kernel}×{layer.kernel}{_stride(layer)}, {layer.filters}"
         case "pool":
             return f"{'Avg' if layer.pooling == 'average' else 'Max'} pool"

@@ -148,7 +148,7 @@ def _all_at_once() -> None:
 
 def effect(toggle: Toggle, spec: RunSpec) -> str | None:
     """What a toggle of the convolutions that is on does to this very design, computed."""
-    on = toggle.key in ("split_5x5", "bottleneck", "residual") and toggle.is_on(spec)
+    on = toggle.key in ("split_5x5", "bottleneck", "residual", "whitening") and toggle.is_on(spec)
     if not on and toggle.read(spec) != "strided":
         return None
     network = describe(spec.network)
