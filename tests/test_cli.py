@@ -205,6 +205,11 @@ def test_a_network_from_training_to_prediction(
     assert again["test"] == tested["test"] and again["card"]["accuracy"] == tested["test"]["accuracy"]
     assert cli.main(["evaluate", str(place)]) == 0
     assert "(as in its card)" in capsys.readouterr().out
+    both = answer(capsys, "evaluate", str(place), "--flips")["test"]
+    assert both["with_flips"]["pictures"] == both["pictures"] and both["with_flips"]["loss"] != both["loss"]
+    card = json.loads((place / "card.json").read_text())["figures"]["test"]
+    assert {key: card[key] for key in both} == both and cli.main(["evaluate", str(place), "--flips"]) == 0
+    assert f"with mirror images: accuracy {both['with_flips']['accuracy']:.4f}" in capsys.readouterr().out
 
     Image.fromarray(small.pictures(1, seed=4)[0][0]).save(folder / "a.png")
     found = answer(capsys, "predict", str(place), str(folder / "a.png"), str(folder / "a.png"), "--top", "2")

@@ -30,6 +30,7 @@ class Tested(Measured):
     pictures: Count
     top5: Share | None = None
     without_near_duplicates: Tested | None = None
+    with_flips: Tested | None = None
 
 
 class Figures(_Part):

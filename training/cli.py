@@ -189,13 +189,19 @@ def delete(run: Run) -> None:
 
 
 @app.command()
-def evaluate(model: Trained, as_json: Json = False) -> None:
+def evaluate(
+    model: Trained,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Also the mean of the answers for each picture and its mirror image.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Measure on the test pictures.  The first figures are kept in the card; later ones are compared with them."""
     from training.evaluate import evaluate as measure
 
     run = trained(model)
     with console.quiet():
-        found = measure(run)
+        found = measure(run, flips)
     answer(as_json, found, lambda: console.tested(found))
 
 

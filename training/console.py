@@ -88,6 +88,8 @@ def tested(found: dict[str, Any]) -> str:
     if rest := test.get("without_near_duplicates"):
         text += f"\nwithout the {test['pictures'] - rest['pictures']:,} that have a near-duplicate among the training " \
                 f"pictures: accuracy {rest['accuracy']:.4f}, loss {rest['loss']:.4f}"  # fmt: skip
+    if both := test.get("with_flips"):
+        text += f"\nwith mirror images: accuracy {both['accuracy']:.4f}, loss {both['loss']:.4f}"
     return text
 
 

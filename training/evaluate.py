@@ -34,12 +34,13 @@ def figures(logits: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     return found
 
 
-def evaluate(run: RunDir) -> dict[str, Any]:
+def evaluate(run: RunDir, flips: bool = False) -> dict[str, Any]:
     """The test figures of a finished run or shipped model.
 
     Returns {"run", "data", "test": {"loss", "accuracy", "pictures"}, "card": the figures that
     the card held before, or None}.  Where near-duplicates of training pictures are known among
-    the test pictures, "test" has the figures "without_near_duplicates", too.  Only the first
+    the test pictures, "test" has the figures "without_near_duplicates", too, and with `flips` those "with_flips": of the
+    mean logits of each picture and its mirror image.  Only the first
     figures are stored, and the first count of the run's confusions; a card of before gets what it
     lacks where the other figures come out as they were.
     Raises `RunError` and `training.data.DataError`, also where the first figures would be of another copy of the
@@ -65,6 +66,8 @@ def evaluate(run: RunDir) -> dict[str, Any]:
     keep = duplicates.kept(name, sha256, images, labels)
     if keep is not None:
         taken["without_near_duplicates"] = figures(logits[keep], labels[keep])
+    if flips:
+        taken["with_flips"] = figures((logits + classifier.logits(images[:, :, ::-1])) / 2, labels)
     if all(stored[key] == taken[key] for key in taken if stored and key in stored):
         if confusions.read(run) is None:
             confusions.write(run, confusions.Confusions.of(name, predict.class_names(card), logits, labels))

@@ -209,6 +209,9 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
             "Without near-duplicates", text.percent(rest["accuracy"]), f"on {rest['pictures']:,} pictures",
             "Accuracy without the test pictures of which nearly the same one is among the training pictures",
         ))  # fmt: skip
+    if both := measured.get("with_flips"):
+        cards.append(figures.Card("With mirror images", text.percent(both["accuracy"]), f"on {both['pictures']:,} pictures",
+                                  "Accuracy of the mean answer for each picture and its mirror image"))  # fmt: skip
     if entry is None or entry.report.accuracy is None:
         figures.show(cards)
         st.caption(f"The report gives no figures for {spec.name}.")
