@@ -72,7 +72,7 @@ def toggles_page() -> str:
 
 def results_table() -> str:
     """The table of README.md: the report's figures beside those in the shipped cards."""
-    return results.to_markdown(results.rows())
+    return results.to_markdown([*results.rows(), *results.apart()])
 
 
 def birds_table() -> str:

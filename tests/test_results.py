@@ -101,6 +101,17 @@ def test_one_seed_says_so_and_unevaluated_or_broken_cards_are_no_figures(tmp_pat
     json.dumps(results.to_json(results.rows(tmp_path)))
 
 
+def test_networks_on_other_pictures_have_rows_of_their_own(tmp_path):
+    store(tmp_path, "birds-fc-basic", 0, 0.6)
+    for seed, accuracy in enumerate((0.9, 0.92)):
+        store(tmp_path, "basenet", seed, accuracy, pictures="b")
+    (tmp_path / "basenet").rename(tmp_path / "basenet-cifar10")
+    assert [row.name for row in results.rows(tmp_path)] == catalogue.names()
+    [row] = results.apart(tmp_path)
+    assert (row.name, row.title, row.seeds) == ("basenet-cifar10", "BaseNet on CIFAR-100, first 25 classes", (0, 1))
+    assert row.accuracy.mean == pytest.approx(0.91) and row.parameters == 24_197 and row.effect is None
+
+
 def test_without_near_duplicates_is_shown_where_every_seed_has_it(tmp_path):
     store(tmp_path, "basenet", 0, 0.4, rest=0.36)
     store(tmp_path, "basenet", 1, 0.42, rest=0.38)

@@ -61,7 +61,7 @@ def results_(as_json: Json = False, markdown: Annotated[bool, typer.Option("--ma
     from training import results
     from training.birds import results as birds
 
-    rows, heads = results.rows(), birds.rows()
+    rows, heads = [*results.rows(), *results.apart()], birds.rows()
     tree = results.to_json(rows) | {"heads": birds.to_json(heads)}
     answer(as_json, tree, lambda: f"{results.to_markdown(rows)}\n\n{birds.to_markdown(heads)}")
 

@@ -146,6 +146,19 @@ def rows(directory: Path | None = None) -> list[Row]:
     return [_row(entry, stored[entry.name], stored.get(entry.parent or "", [])) for entry in catalogue.variants()]
 
 
+def apart(directory: Path | None = None) -> list[Row]:
+    """The stored networks from scratch that no entry of the catalogue names: trained on other pictures, say."""
+    rows = []
+    for place in sorted((directory or models_dir()).glob("*/card.json")):
+        if (name := place.parent.name) in catalogue.names() or not (found := cards(name, directory)):
+            continue
+        spec, title = parse(found[0]["spec"]), found[0]["data"]["title"]
+        if spec.data.backbone is None:
+            kind = catalogue.variant(spec.name).title if spec.name in catalogue.names() else spec.name
+            rows.append(_row(catalogue.Variant(name, f"{kind} on {title}", "", spec), found, []))
+    return rows
+
+
 def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dict[str, Any]]) -> Row:
     """The row of an entry from its cards and its parent's."""
     network = describe(entry.spec.network)
