@@ -61,7 +61,8 @@ class Engine:
         self._variables = networks.variables(self.model)
         self._trainable = networks.trainable(self.model)
         if spec.network.whitening:
-            self._variables["whitening/kernel"].assign(whitening.kernel(normalize(images, self.mean, self.std)))
+            seen = normalize(whitening.sample(images), self.mean, self.std)
+            self._variables["whitening/kernel"].assign(whitening.kernel(seen))
         self._momentum = {n: tf.Variable(tf.zeros_like(v), trainable=False) for n, v in self._trainable.items()}
         self._averaged = self._variables
         if fit.average:  # at first the variables themselves, which the average moves away from

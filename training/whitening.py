@@ -15,16 +15,20 @@ PICTURES = 2000  # from which the correlations are taken: two million patches
 EPSILON = 5e-4  # added to the variances, so that what hardly varies is not blown up
 
 
+def sample(pictures: np.ndarray) -> np.ndarray:
+    """At most `PICTURES` of them, evenly spread."""
+    return pictures[:: max(1, len(pictures) // PICTURES)][:PICTURES]
+
+
 def kernel(pictures: np.ndarray) -> np.ndarray:
     """The kernel for `pictures`, float32 (n, height, width, channels) as the network sees them.
 
     float32 (2, 2, channels, filters): first the whitening directions, the strongest first, then their negatives.
     """
     size, channels = WHITENING_SIZE, pictures.shape[-1]
-    chosen = pictures[:: max(1, len(pictures) // PICTURES)][:PICTURES]
-    height, width = (length - size + 1 for length in chosen.shape[1:3])
+    height, width = (length - size + 1 for length in pictures.shape[1:3])
     places = [(y, x) for y in range(size) for x in range(size)]
-    patches = np.concatenate([chosen[:, y : y + height, x : x + width] for y, x in places], -1)
+    patches = np.concatenate([pictures[:, y : y + height, x : x + width] for y, x in places], -1)
     variances, directions = np.linalg.eigh(np.cov(patches.reshape(-1, patches.shape[-1]), rowvar=False))
     directions = directions[:, ::-1] / np.sqrt(np.maximum(variances[::-1], 0) + EPSILON)
     strongest = np.abs(directions).argmax(0)  # an eigenvector's sign is the library's whim
