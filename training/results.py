@@ -149,8 +149,8 @@ def rows(directory: Path | None = None) -> list[Row]:
 def apart(directory: Path | None = None) -> list[Row]:
     """The stored networks from scratch that no entry of the catalogue names: trained on other pictures, say."""
     rows = []
-    for place in sorted((directory or models_dir()).glob("*/card.json")):
-        if (name := place.parent.name) in catalogue.names() or not (found := cards(name, directory)):
+    for name in sorted(folder.name for folder in (directory or models_dir()).glob("[!.]*/")):
+        if name in catalogue.names() or not (found := cards(name, directory)):
             continue
         spec, title = parse(found[0]["spec"]), found[0]["data"]["title"]
         if spec.data.backbone is None:
