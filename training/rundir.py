@@ -66,10 +66,11 @@ def write_atomic(path: Path, content: bytes | memoryview | str, durable: bool = 
         raise RunError(f"{path} cannot be written: {error.strerror}; {advice(error)}.") from None
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write named arrays as an uncompressed .npz in one step, no pickle."""
+def write_arrays(path: Path, arrays: dict[str, np.ndarray], compressed: bool = False) -> None:
+    """Write named arrays as an .npz in one step, no pickle."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **{name.replace("/", "|"): value for name, value in arrays.items()})
+    save = np.savez_compressed if compressed else np.savez
+    save(buffer, allow_pickle=False, **{name.replace("/", "|"): value for name, value in arrays.items()})
     write_atomic(path, buffer.getbuffer())
 
 

