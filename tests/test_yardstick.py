@@ -1,0 +1,34 @@
+"""The yardstick for CIFAR-10 is the network that it says it is."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from docs import resnet18
+
+
+def test_it_is_resnet_18_for_small_pictures():
+    weights, moving = resnet18.initial(0, 10)
+    assert (
+        sum(value.size for value in weights.values()) == 11_173_962
+    )  # torchvision's 11,689,512 with another stem and head
+    pictures = jax.ShapeDtypeStruct((4, 32, 32, 3), jnp.float32)
+    for training in (True, False):
+        logits, new = jax.eval_shape(lambda x, t=training: resnet18.forward(weights, moving, x, t), pictures)
+        assert logits.shape == (4, 10) and {k: v.shape for k, v in new.items()} == {
+            k: v.shape for k, v in moving.items()
+        }
+
+
+def test_pictures_are_cut_at_random_and_mirrored():
+    pictures = np.arange(64 * 8 * 8 * 3, dtype=np.float32).reshape(64, 8, 8, 3) + 1
+    changed = np.asarray(resnet18.changed(jax.random.PRNGKey(0), jnp.asarray(pictures)))
+    assert changed.shape == pictures.shape
+    mirrored = 0
+    for before, after in zip(pictures, changed, strict=True):
+        padded = np.pad(before, ((4, 4), (4, 4), (0, 0)))
+        cuts = [padded[y : y + 8, x : x + 8] for y in range(9) for x in range(9)]
+        plain, flipped = (any(np.array_equal(cut, one) for cut in cuts) for one in (after, after[:, ::-1]))
+        assert plain or flipped
+        mirrored += flipped and not plain
+    assert 16 < mirrored < 48
