@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from docs import report
+from docs import cifar10, report
 from docs.benches import ENGINE, KERAS, benches, step
 from training import batches, bench, catalogue, cost, growth, results, rundir, toggles
 from training.birds import results as birds
@@ -227,6 +227,7 @@ PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file
     ("docs/speed.md", "bench", bench_table),
     ("docs/speed.md", "time", time_to_accuracy),
     ("docs/speed.md", "recipes", recipes_table),
+    ("docs/speed.md", "cifar10", cifar10.table),
     ("docs/growth.md", "growth", growth_tables),
 )
 

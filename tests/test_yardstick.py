@@ -20,6 +20,15 @@ def test_it_is_resnet_18_for_small_pictures():
         }
 
 
+def test_its_operations_are_counted():
+    weights, moving = resnet18.initial(0, 10)
+    pictures = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    lowered = jax.jit(lambda x: resnet18.forward(weights, moving, x, False)[0]).lower(pictures)
+    assert resnet18.multiply_adds(10) == 555_422_720
+    share = lowered.cost_analysis()["flops"] / (2 * resnet18.multiply_adds(10))
+    assert 0.85 < share < 0.9  # XLA leaves out the products with the pixels of 0 around a map: more, the smaller it is
+
+
 def test_pictures_are_cut_at_random_and_mirrored():
     pictures = np.arange(64 * 8 * 8 * 3, dtype=np.float32).reshape(64, 8, 8, 3) + 1
     changed = np.asarray(resnet18.changed(jax.random.PRNGKey(0), jnp.asarray(pictures)))
