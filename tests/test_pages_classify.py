@@ -399,3 +399,15 @@ def run_page_functions() -> dict[str, object]:
     namespace: dict[str, object] = {"__name__": "classify"}
     exec(compile(source.partition("with controls.kept(")[0], "classify.py", "exec"), namespace)
     return namespace
+
+
+def test_a_changed_design_that_ships_is_called_by_its_own_name():
+    def called(shipped, **changes):
+        spec = catalogue.load("basenet").replace(changes)
+        return model_choice.title(SimpleNamespace(spec=spec, shipped=shipped, id="wide", finished=""))
+
+    assert called(True) == "basenet" and called(False) == "basenet, wide"
+    assert (
+        called(True, **{"network.width": 2}) == "wide"
+        and called(False, **{"network.width": 2}) == "basenet, changed, wide"
+    )
