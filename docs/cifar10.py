@@ -1,4 +1,4 @@
-"""The table of docs/speed.md about all of CIFAR-10: networks from scratch beside a head and the yardstick, from their cards."""
+"""The table of docs/speed.md about all of CIFAR-10: networks from scratch beside the yardstick, from their cards."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training import results, rundir
-from training.describe import describe
-from training.spec import parse
+from training import results
+from training.results import Row
 
 YARDSTICK = Path(__file__).with_name("resnet18.json")  # what `python -m docs.resnet18` writes
 FORWARD_AND_BACKWARD = 6  # operations of a training step for each multiply-add of the network
@@ -20,7 +19,8 @@ def table() -> str:
         "| network | epochs | operations of the training | minutes | validation | test | without near-duplicates | with mirror images |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    rows = [_network(card) for row in results.apart() for card in results.cards(row.name)]
+    found = [(row, card) for row in results.apart() for card in results.cards(row.name)]
+    rows = [_network(row, card) for row, card in found if card["data"]["name"] == "cifar10"]
     if YARDSTICK.is_file():
         rows.append(_yardstick(json.loads(YARDSTICK.read_text(encoding="utf-8"))))
     lines += [line for _, line in sorted(rows)]
@@ -29,15 +29,14 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def _network(card: dict[str, Any]) -> tuple[float, str]:
-    figures, spec, pictures = card["figures"], parse(card["spec"]), card["data"]["train"]
-    name = next(run.id for run in (*rundir.models(), *rundir.without_weights()) if run.spec() == spec)
-    operations = describe(spec.network).macs * FORWARD_AND_BACKWARD * pictures * figures["epochs"]
+def _network(row: Row, card: dict[str, Any]) -> tuple[float, str]:
+    figures, pictures = card["figures"], card["data"]["train"]
+    operations = row.macs * FORWARD_AND_BACKWARD * pictures * figures["epochs"]
     test, known = figures["test"], figures["validation"]["accuracy"]
     others = [
         f"{test[key]['accuracy']:.4f}" if key in test else "–" for key in ("without_near_duplicates", "with_flips")
     ]
-    cells = [f"`{name}`", f"{figures['epochs']}", f"{operations:.1e}", f"{card['wall_seconds'] / 60:.0f}", f"{known:.4f}",
+    cells = [f"`{row.name}`", f"{figures['epochs']}", f"{operations:.1e}", f"{card['wall_seconds'] / 60:.0f}", f"{known:.4f}",
              f"{test['accuracy']:.4f}", *others]  # fmt: skip
     return known, f"| {' | '.join(cells)} |"
 

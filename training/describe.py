@@ -225,8 +225,8 @@ def expand(network: Network) -> tuple[Layer, ...]:
     the same filters, same padding, after each; `bottleneck` puts a 1x1 to a quarter of the
     channels before each 3x3 to which 128 channels or more come in; `residual` adds the input of
     those convolutions of a place that keep the shape to their output, before the activation
-    (He et al. 2015, arXiv:1512.03385); `whitening` puts a fixed convolution in front (see `training.whitening`); `width` scales filters and units; "strided" `pooling` puts, in place of a pooling
-    of n x n, a convolution of n + 1 x n + 1 that moves by n pixels and keeps the channels (Springenberg et al. 2014,
+    (He et al. 2015, arXiv:1512.03385); `whitening` puts a fixed convolution in front (see `training.whitening`);
+    `width` scales filters and units; "strided" `pooling` puts, in place of a pooling of n x n, a convolution of n + 1 x n + 1 that moves by n pixels and keeps the channels (Springenberg et al. 2014,
     arXiv:1412.6806).  Raises ValueError (pydantic makes a `SpecError` of it) where a size reaches 0 or layers do not
     fit, naming the block, the value and what is allowed.
     """

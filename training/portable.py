@@ -105,7 +105,7 @@ class _Traced(Engine):
         values = []
         for name, variable in self._variables.items():
             layer, kind = name.split("/")
-            if layer == "whitening":
+            if kind == "kernel" and name not in self._trainable:
                 with tf.init_scope():  # its value, as a constant of the program
                     values.append(variable.numpy())
             elif kind == "kernel":
