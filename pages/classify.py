@@ -83,7 +83,8 @@ def trust(choice: Choice) -> str:
         return "Not calibrated: its probabilities are raw, and it cannot tell when a picture is unlike its training pictures."
     ece, loss = report["ece"], report["loss"]
     parts = [
-        f"Logits are divided by {report['temperature']:.2f}, fitted on {report['pictures']:,} validation pictures: "
+        f"Its confidence is corrected by one number (temperature {report['temperature']:.2f}), fitted on "
+        f"{report['pictures']:,} validation pictures: "
         f"the calibration error goes from {text.percent(ece['before'])} to {text.percent(ece['after'])}, the loss from "
         f"{loss['before']:.3f} to {loss['after']:.3f}."
     ]

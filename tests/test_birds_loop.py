@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from filelock import FileLock
 
-from training.birds import conv5, loop
+from training.birds import conv5, loop, publish
 from training.rundir import RunError
 
 
@@ -27,7 +28,7 @@ class Optimizer:
         self.learning_rate = Variable()
 
 
-def train(folder, stop_after=None) -> tuple[np.ndarray, list]:
+def train(folder, stop_after=None, epochs=4) -> tuple[np.ndarray, list]:
     weights, optimizer = Variable(), Optimizer()
     checkpoint = loop.Checkpoint(folder, [weights])
 
@@ -40,7 +41,7 @@ def train(folder, stop_after=None) -> tuple[np.ndarray, list]:
             raise KeyboardInterrupt
         yield from ((rng.normal(size=2),) for _ in range(3))
 
-    recipe = loop.Recipe(epochs=4, learning_rate=0.1)
+    recipe = loop.Recipe(epochs=epochs, learning_rate=0.1)
     history = loop.train(recipe, checkpoint, optimizer, step, batches, 3, lambda: {"val_loss": 1.0}, lambda text: None)
     return weights.value, [line["loss"] for line in history]
 
@@ -60,6 +61,25 @@ def test_a_broken_checkpoint_is_a_sentence(tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes(b"PK")
     with pytest.raises(RunError, match="is broken"):
         train(tmp_path)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
+    train(tmp_path, epochs=2)
+    kept = (tmp_path / "recipe.json").read_text()
+    with pytest.raises(RunError, match="another recipe"):
+        train(tmp_path)
+    assert (tmp_path / "recipe.json").read_text() == kept
+
+
+def test_conv5s_commands_say_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PLUMAGE_DATA", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["conv5", "--folder", str(tmp_path / "conv5")])
+    assert conv5.main() == 2 and "birds" in capsys.readouterr().err
+    with FileLock(tmp_path / "conv5" / ".lock"):
+        assert conv5.main() == 2
+    assert "Another process trains in" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["publish", "resnet50v2", "--folder", str(tmp_path / "conv5")])
+    assert publish.main() == 2 and "No conv5 was trained in" in capsys.readouterr().err
 
 
 def test_conv5_learns_as_keras_would_and_goes_on_after_a_kill(tmp_path):

@@ -86,6 +86,18 @@ def test_real_birds_get_their_species(name, alone):
     assert heat.shape == (224, 224) and heat.max() == 1
 
 
+def test_the_features_of_a_persons_own_pictures_are_not_kept(tmp_path, monkeypatch):
+    from training import predict
+
+    monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path))
+    classifier = predict.load(rundir.find("birds-fc-basic-efficientnet-lite0"))
+    pictures = np.random.default_rng(0).integers(0, 256, (33, 224, 224, 3), np.uint8)
+    probabilities, flags = classifier.classify(pictures)
+    assert probabilities.shape == (33, 200) and len(flags) == 33
+    assert not list(tmp_path.glob("features/*"))
+    np.testing.assert_allclose(probabilities[32:], classifier.classify(pictures[32:])[0], rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", [name for name in HEADS if name not in SHIPPED])
 def test_a_head_for_cifar_knows_real_pictures(name, alone):
     """Pictures of 32x32, of all classes in turn, enlarged by the worker's own path."""

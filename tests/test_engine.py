@@ -65,10 +65,10 @@ def test_losses_equal_plain_keras_when_dropout_is_0(name, nesterov):
         np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
-@pytest.mark.parametrize("eight_at_once", [False, True])
-def test_losses_of_wide_layers_equal_plain_keras(eight_at_once, monkeypatch):
-    """96 channels and more, where a processor with AVX2 alone convolves with fewer multiplications."""
-    monkeypatch.setattr("training.convolution.computes_eight_at_once", lambda: eight_at_once)
+@pytest.mark.parametrize("avx2", [False, True])
+def test_losses_of_wide_layers_equal_plain_keras(avx2, monkeypatch):
+    """96 channels and more, where a processor with AVX2 convolves with fewer multiplications."""
+    monkeypatch.setattr("training.convolution.has_avx2", lambda: avx2)
     monkeypatch.setattr("training.convolution.MANY", 1)
     wide = [{"kind": "conv", "filters": 96}, {"kind": "conv", "filters": 112, "padding": "valid"}, {"kind": "pool"}]
     network = {

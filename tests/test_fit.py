@@ -277,6 +277,19 @@ def test_the_minutes_end_it_and_say_how_far_it_got(tmp_path: Path, monkeypatch: 
     assert 0.3 <= status["elapsed_seconds"] < 5
 
 
+def test_a_training_ends_well_where_it_cannot_be_calibrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path / "cache"))
+    run = make(tmp_path / "run", small.spec())
+    status = fit.fit(run, dataset=small.dataset())
+    assert status["state"] == "finished" and run.file("weights.npz").is_file()
+    assert str(tmp_path / "cache") in status["message"] and "calibrate run" in status["message"]
+    with pytest.raises(RunError, match="is finished"):
+        fit.fit(run, resume=True)
+    with FileLock(run.file(".lock"), timeout=0):  # nobody holds it any more
+        pass
+
+
 def test_a_full_disk_is_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")

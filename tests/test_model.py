@@ -30,10 +30,10 @@ def shaken(network: Network) -> keras.Model:
     return built
 
 
-@pytest.fixture(params=[False, True], ids=["wide vectors", "eight at once"])
-def eight_at_once(request, monkeypatch):
+@pytest.fixture(params=[False, True], ids=["no avx2", "avx2"])
+def avx2(request, monkeypatch):
     """Both ways to compute, whatever this processor's is."""
-    monkeypatch.setattr(convolution, "computes_eight_at_once", lambda: request.param)
+    monkeypatch.setattr(convolution, "has_avx2", lambda: request.param)
     return request.param
 
 
@@ -78,7 +78,7 @@ def check_step(network: Network) -> None:
 
 
 @pytest.mark.parametrize("name", ["basenet", "basenet-bn", "basenet-3x3", "basenet-avgpool", "final-bottleneck"])
-def test_a_training_step_equals_keras_layers(name, eight_at_once):
+def test_a_training_step_equals_keras_layers(name, avx2):
     check_step(catalogue.variant(name).spec.network.model_copy(update={"dropout": ()}))
 
 
@@ -156,14 +156,14 @@ def test_a_convolution_and_its_gradients_on_small_maps_equal_tensorflows(side, s
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("size", [2, 3, 5])
 @pytest.mark.parametrize("channels", [(3, 32), (32, 16), (64, 8)])
-def test_a_convolution_and_its_gradients_equal_tensorflows(size, padding, channels, eight_at_once):
+def test_a_convolution_and_its_gradients_equal_tensorflows(size, padding, channels, avx2):
     check_convolution((9, 7), size, padding, channels, 2e-5)
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize("side", [(3, 3), (4, 4), (5, 9), (6, 6), (8, 8), (12, 12), (14, 13)])
 def test_a_wide_3x3_convolution_and_its_gradients_equal_tensorflows(side, padding, monkeypatch):
-    monkeypatch.setattr(convolution, "computes_eight_at_once", lambda: True)
+    monkeypatch.setattr(convolution, "has_avx2", lambda: True)
     monkeypatch.setattr(convolution, "MANY", 1)
     seen: list[str] = []
     minimal = winograd.conv2d

@@ -35,6 +35,16 @@ def run(folder: Path) -> RunDir:
     return rundir.create(small.spec())
 
 
+def test_a_run_that_is_not_finished_does_not_hide_a_shipped_model(folder: Path) -> None:
+    mine = rundir.create(small.spec(), rundir.runs_dir() / "net")
+    assert rundir.find_fitted("net").path == mine.path  # nothing ships by that name
+    shipped = rundir.create(small.spec(), rundir.models_dir() / "net")
+    shipped.file("weights.npz").write_bytes(b"weights")
+    assert rundir.find("net").path == mine.path and rundir.find_fitted("net").path == shipped.path
+    mine.write_status(state="finished")
+    assert rundir.find_fitted("net").path == mine.path
+
+
 def test_a_run_is_found_by_id_and_by_path(run: RunDir) -> None:
     assert run.spec() == small.spec()
     assert run.status()["state"] == "stopped" and run.card() is None and run.history() == []

@@ -53,6 +53,11 @@ def test_impossible_values_are_refused_in_a_sentence(changes, words):
     assert "\n" not in message and message.endswith(".")
 
 
+def test_no_validation_on_pictures_that_a_backbone_has_learned_from():
+    with pytest.raises(SpecError, match="set it to stratified"):
+        catalogue.load("birds-fc-basic").replace({"data.validation": "ordered"})
+
+
 @pytest.mark.parametrize("blocks", [
     [{"kind": "flatten"}, {"kind": "conv", "filters": 3}],
     [{"kind": "flatten"}, {"kind": "flatten"}, {"kind": "pool"}],

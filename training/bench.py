@@ -66,7 +66,7 @@ def machine() -> dict[str, Any]:
 
     return {
         "device": processor.number_format("auto")[1], "computes bfloat16": processor.computes_bfloat16(),
-        "computes eight at once": processor.computes_eight_at_once(),
+        "AVX2": processor.has_avx2(),
         "load before": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__,
     }  # fmt: skip
@@ -141,12 +141,8 @@ def ratios(spec: RunSpec, sides: list[Side]) -> list[dict[str, Any]]:
             )
             met: bool | None = wall <= target if word == "at most" else wall >= target
             bound = by_key.get((BOUND, below[1]))
-            if (
-                word == "at least"
-                and above[0] in (FIT, MIXED, TORCH)
-                and bound
-                and not processor.computes_eight_at_once()
-            ):
+            faster_ones = below[1] == "float32" and processor.has_avx2()
+            if word == "at least" and above[0] in (FIT, MIXED, TORCH) and bound and not faster_ones:
                 # Promised only where 1.35 times the convolutions leaves room for it, unless the engine has faster ones.
                 room = statistics.median(x / y for x, y in zip(a.cpu, bound.cpu, strict=True)) / 1.35
                 met = None if not met and room < target else met

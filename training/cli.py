@@ -156,7 +156,7 @@ def runs(as_json: Json = False) -> None:
 
 def _done(run: str, act: Callable[[RunDir], object], now: str = "") -> None:
     """Do `act` to the run and say how it stands."""
-    found = trained(run)
+    found = trained(run, rundir.find)
     act(found)
     print(f"{found.id}: {now or found.status()['state']}")
 
@@ -272,7 +272,7 @@ def ship(
     """Put a finished run into models/ with compact weights, measured on validation and then on the test."""
     from training.ship import ship as make
 
-    found = trained(run)
+    found = trained(run, rundir.find)
     with console.quiet():
         card = make(found, name, form, card_only)
     answer(as_json, {"model": name, "card": card}, lambda: console.shipped(name, card))

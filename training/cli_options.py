@@ -35,10 +35,10 @@ def answer(as_json: bool, tree: dict[str, Any], text: Callable[[], str]) -> None
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def trained(name: str) -> RunDir:
-    """The run or shipped model called `name`; a name that is none is wrong use."""
+def trained(name: str, find: Callable[[str], RunDir] = rundir.find_fitted) -> RunDir:
+    """The run or shipped model called `name`, to use it; a name that is none is wrong use."""
     try:
-        return rundir.find(name)
+        return find(name)
     except RunError as error:
         in_catalogue = name in catalogue.names()
         raise Misuse(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from training import winograd
-from training.processor import computes_eight_at_once
+from training.processor import has_avx2
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 SMALL_MAP = 16  # pixels; see `_on_a_small_map`
-# With AVX2:
+# With AVX2 or AVX-512, in float32:
 WIDE = 96  # channels from which fewer multiplications outweigh the rearranging: 192 of 8x8 take two thirds of the time
 MANY = 64  # tiles below which turning the kernel itself takes longer than it saves, such as 16 maps of 4x4
 
@@ -28,7 +28,7 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, padding: str, bias: tf.Tensor | None
     if rows * columns == 1 or stride > 1 or tf.config.list_physical_devices("GPU"):
         return plain_conv2d(x, kernel, padding, bias, stride)
     wide = (rows, columns) == (3, 3) and min(channels) >= WIDE
-    if wide and kernel.dtype == tf.float32 and computes_eight_at_once() and winograd.tiles(x, padding) >= MANY:
+    if wide and kernel.dtype == tf.float32 and has_avx2() and winograd.tiles(x, padding) >= MANY:
         y = winograd.conv2d(x, kernel, padding)
         return y if bias is None else tf.nn.bias_add(y, bias)
     if x.shape[1] * x.shape[2] <= SMALL_MAP:

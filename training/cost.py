@@ -92,7 +92,7 @@ def _work(description: Description, machine: Machine) -> float:
 
 def _teacher_work(spec: RunSpec, machine: Machine) -> float:
     try:
-        return _work(describe(rundir.find(spec.fit.teacher or "").spec().network), machine)
+        return _work(describe(rundir.find_fitted(spec.fit.teacher or "").spec().network), machine)
     except RunError:
         return 0.0  # it is not here, so there will be no training
 
@@ -105,7 +105,7 @@ MEASURED_AGAIN_SECONDS = 3600.0
 
 @lru_cache(maxsize=1)
 def machine() -> Machine:
-    """This machine's rates, kept in the cache folder; the best of its measurements, an hour apart, as other work only lowers them."""
+    """This machine's rates, kept in the cache folder: the best of the measurements, as other work only lowers them.  A process measures once, at least an hour after the last one that did."""
     file, cores = paths.cache_dir() / "machine.json", processor.cores()
     kept = None
     try:

@@ -57,12 +57,12 @@ def fit(
     """
     lock = FileLock(run.file(".lock"))
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout:
         raise RunError(f"{run.id} is already being trained by another process.") from None
     except OSError as error:
         raise RunError(f"{run.path} cannot be written: {error.strerror}.") from None
-    with lock:
+    with held:
         if run.status()["state"] == "finished":
             raise RunError(f"{run.id} is finished; there is nothing to go on with.")
         if run.file("checkpoint.npz").is_file() and not resume:
@@ -275,10 +275,14 @@ class Fitting(Supervised):
         made = card.make(run, self.dataset, self.engine, progress.elapsed)
         self.have_last_word()
         run.write_card(made)
+        message = progress.last_word()
         if model:
-            calibration.calibrate(run, detection=False, pictures=self.dataset)
+            try:
+                calibration.calibrate(run, detection=False, pictures=self.dataset)
+            except RunError as error:  # a finished training is worth more than its temperature
+                message = f"{message} Its confidence is not calibrated ({error}): python -m training calibrate {run.id}"
         self.write_status(
-            state="finished", finished=time.time(), message=progress.last_word(), epoch=progress.epoch,
+            state="finished", finished=time.time(), message=message, epoch=progress.epoch,
             step=progress.step, elapsed_seconds=round(progress.elapsed, 2), eta_seconds=0,
         )  # fmt: skip
         for file in (run.file("checkpoint.npz"), best, run.file("stop")):

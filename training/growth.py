@@ -40,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("growth.json"))
     parser.add_argument("--point", help=argparse.SUPPRESS)  # the process of one point
     options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error("--rounds is 1 or more")
     if options.point:
         print(json.dumps(measure(RunSpec.model_validate_json(options.point), options.seconds)))
         return 0

@@ -95,6 +95,8 @@ def submit(spec: RunSpec) -> RunDir:
 
 def resume(run: RunDir) -> None:
     """Go on with a stopped, failed or crashed run, from its checkpoint, when its turn comes."""
+    if run.status()["state"] == "finished":
+        raise RunError(f"{run.id} is finished; there is nothing to go on with.")
     if run.path.resolve().parent != runs_dir().resolve():
         raise RunError(f"{run.id} lies outside the folder of runs; go on with: fit --resume --run-dir {run.path}")
     with lock("launcher"):
@@ -121,9 +123,7 @@ def stop(run: RunDir) -> None:
         if time.monotonic() > deadline:
             _kill(status["pid"])
             if run.status()["state"] == "stopped":  # it may have come to its end meanwhile
-                run.write_status(
-                    state="stopped", message="Stopped on request; resume goes on from the last checkpoint."
-                )
+                run.write_status(state="stopped", message=f"Stopped on request; resume goes on from {run.whence}.")
             run.file("stop").unlink(missing_ok=True)
             return
         time.sleep(0.03)

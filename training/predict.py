@@ -19,7 +19,7 @@ from training import calibration, explain, unlike
 from training.birds import backbones
 from training.describe import describe, expand
 from training.pictures import resize, square
-from training.rundir import RunDir, RunError, find, models, runs
+from training.rundir import RunDir, RunError, find_fitted, models, runs
 from training.spec import RunSpec
 from training.unlike import Unlike
 from training.worker import Handler, Reply
@@ -33,7 +33,7 @@ BATCH = 250
 class Choice:
     """A model that can answer: what the page shows of it before it is loaded."""
 
-    id: str  # as `training.rundir.find` takes it
+    id: str  # as `training.rundir.find_fitted` takes it
     spec: RunSpec
     shipped: bool  # or a run of this machine
     data: str  # the data set's name
@@ -221,7 +221,7 @@ _loaded: OrderedDict[tuple[str, float], Classifier] = OrderedDict()
 
 def _model(name: str) -> Classifier:
     """The model called `name`, loaded once, and again when its weights or its card have changed."""
-    run = find(name)
+    run = find_fitted(name)
     key = (str(run.path), _changed(run))
     if key not in _loaded:
         _loaded[key] = load(run)

@@ -37,13 +37,13 @@ def computes_bfloat16() -> bool:
 
 
 @lru_cache(maxsize=1)
-def computes_eight_at_once() -> bool:
-    """Whether its vectors hold eight float32 numbers (AVX2, most laptops) and no more (AVX-512 holds sixteen)."""
+def has_avx2() -> bool:
+    """Whether its vectors hold eight float32 numbers or more (AVX2, most laptops, and AVX-512)."""
     import numpy as np
 
     extensions = np.show_config(mode="dicts").get("SIMD Extensions", {})  # without its empty entries
     found = {*extensions.get("baseline", ()), *extensions.get("found", ())}
-    return "X86_V3" in found and "X86_V4" not in found
+    return not found.isdisjoint(("X86_V3", "X86_V4"))
 
 
 def cores() -> int:

@@ -4,8 +4,10 @@
     status.json      queued, running, stopped, finished or failed; process, heartbeat, progress
     history.jsonl    a line an epoch, and finer points within the epochs
     checkpoint.npz   from which the run goes on; best.npz: early stopping's best weights
-    model.keras      the trained network, which plain Keras opens (takes pixels 0 to 255); not of a head on a backbone, or where JAX fitted it
+    weights.npz      the trained network, which the app, the command line and teachers read
+    model.keras      the same for plain Keras (takes pixels 0 to 255); not of a head on a backbone, or where JAX fitted it
     card.json        spec, data, versions, machine, figures: written at the end
+    unlike.npz, confusions.json  what calibration and `evaluate` measured beside the card
     log.txt          what the process printed
     stop             a request to stop, removed by the run when it has stopped
 
@@ -118,9 +120,14 @@ class RunDir:
         if status.get("state") == "running" and not alive(status):
             status["state"], status["crashed"] = "stopped", True  # nobody stopped it
             status["message"] = (
-                "The process ended without a word (killed, or out of memory); resume goes on from its checkpoint."
+                f"The process ended without a word (killed, or out of memory); resume goes on from {self.whence}."
             )
         return status
+
+    @property
+    def whence(self) -> str:
+        """From where a run that is not finished goes on."""
+        return "the last checkpoint" if self.file("checkpoint.npz").is_file() else "the beginning"
 
     def write_status(self, **fields: Any) -> None:
         """Change fields of status.json, keeping the others."""
@@ -198,7 +205,7 @@ class RunDir:
                 self.write_card(card)
         except (OSError, Timeout) as error:
             reason = getattr(error, "strerror", None) or "another process holds it"
-            raise RunError(f"{self.path} cannot be written: {reason}.") from None
+            raise RunError(f"{getattr(error, 'filename', None) or self.path} cannot be written: {reason}.") from None
 
     def write_card(self, card: dict[str, Any]) -> None:
         write_atomic(self.file("card.json"), json.dumps(card, indent=2) + "\n")
@@ -306,3 +313,11 @@ def find(name: str) -> RunDir:
         if (Path(name) / "spec.json").is_file():
             return RunDir(Path(name).resolve())
     raise RunError(f"There is no run and no shipped model {name!r}; `python -m training runs` lists the runs.")
+
+
+def find_fitted(name: str) -> RunDir:
+    """As `find`, to use the model: a run that is not finished does not stand before a shipped model of its name."""
+    run, shipped = find(name), models_dir() / name
+    if (shipped / "weights.npz").is_file() and run.path == runs_dir() / name and run.status()["state"] != "finished":
+        return RunDir(shipped)
+    return run

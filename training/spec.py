@@ -158,6 +158,11 @@ class RunSpec(Frozen):
             raise ValueError(
                 'fit.teacher on a backbone is possible only with fit.fine_tune = "head first"; leave it out'
             )
+        if self.data.backbone and self.data.validation == "ordered":
+            raise ValueError(
+                "data.validation = ordered is possible only without data.backbone, whose weights may have learned from "
+                "those pictures; set it to stratified"
+            )
         for field in ("backbone_size", "backbone_stage"):
             usual = Data.model_fields[field].default
             if self.data.backbone is None and getattr(self.data, field) != usual:

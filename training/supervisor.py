@@ -72,10 +72,10 @@ class Supervised:
             if self.ended:
                 return False
             self.left_behind = True  # from here on the thread writes nothing
-        begun = self.run_dir.file("checkpoint.npz").is_file()
-        whence = "the last checkpoint" if begun else "the beginning"
         self.end(
-            "stopped", f"Stopped on request, without waiting for what was being computed; resume goes on from {whence}."
+            "stopped",
+            "Stopped on request, without waiting for what was being computed; resume goes on from "
+            f"{self.run_dir.whence}.",
         )
         return True
 

@@ -17,7 +17,7 @@ import numpy as np
 from training import weights
 from training.birds.pretrained import sha256
 from training.data import DataError
-from training.rundir import RunDir, RunError, find, models, runs
+from training.rundir import RunDir, RunError, find_fitted, models, runs
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -29,7 +29,7 @@ SHARE = 0.7  # of the loss, what the teacher's answer has; the label has the res
 def of(spec: RunSpec) -> RunDir:
     """The model that the spec names; raises `RunError` where there is none with weights, or one of another task."""
     try:
-        run = find(spec.fit.teacher or "")
+        run = find_fitted(spec.fit.teacher or "")
         theirs = run.spec()
         weights.present(run)
     except RunError as error:

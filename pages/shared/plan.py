@@ -26,7 +26,7 @@ def taught(spec: RunSpec) -> tuple[RunSpec, str]:
     if not name:
         return spec, ""
     try:
-        theirs = rundir.find(name).spec().data.name
+        theirs = rundir.find_fitted(name).spec().data.name
         if theirs == spec.data.name:
             teacher.of(spec)
             return spec, ""

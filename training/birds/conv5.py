@@ -12,17 +12,21 @@ species, the pooled features of EfficientNet-Lite0 (feature distillation: Romero
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+from training import data, paths
 from training import model as networks
-from training import paths
 from training.birds import features, folded, heads, loop
 from training.birds.backbones import CONV4, LITE0
+from training.birds.pretrained import WeightsError
 from training.processor import number_format
+from training.rundir import RunError
 
 CLASSES = 200
 HINT_WEIGHT = 4.0  # of the second target: mean squared error of standardized features
@@ -71,8 +75,8 @@ def batches(views: list[np.ndarray], labels: np.ndarray, teacher: np.ndarray, re
 
 
 def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.ndarray,
-        validation: np.ndarray, validation_labels: np.ndarray, recipe: loop.Recipe) -> Any:  # fmt: skip
-    """Train, or go on training, in `folder`; the trainee."""
+        validation: np.ndarray, validation_labels: np.ndarray, recipe: loop.Recipe, sha256: str = "") -> Any:  # fmt: skip
+    """Train, or go on training, in `folder`; the trainee.  `sha256` is the pictures'.  Raises `RunError`."""
     import keras
     import tensorflow as tf
 
@@ -105,14 +109,16 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.n
         ])  # fmt: skip
         return scores(logits, validation_labels)
 
-    checkpoint = loop.Checkpoint(folder, model.variables + optimizer.variables)
+    checkpoint = loop.Checkpoint(folder, model.variables + optimizer.variables, {"pictures": sha256})
     loop.train(recipe, checkpoint, optimizer, step, batches(views, labels, teacher, recipe),
                len(labels) // recipe.batch_size, validate, lambda line: print(line, flush=True))  # fmt: skip
     return model
 
 
 def restore(folder: Path) -> tuple[Any, list[dict[str, Any]]]:
-    """(trainee, history) of what was trained in `folder`."""
+    """(trainee, history) of what was trained in `folder`.  Raises `RunError` where nothing was."""
+    if not (folder / "checkpoint.npz").is_file():
+        raise RunError(f"No conv5 was trained in {folder}: python -m training.birds.conv5 does it.")
     _, model = network(LITE0.map_shape[-1])
     checkpoint = loop.Checkpoint(folder, model.variables)
     checkpoint.restore()
@@ -146,22 +152,37 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description="Train conv5 of resnet50v2 on the training birds.")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--folder", type=Path, default=None, help="where the run is kept and goes on")
     options = parser.parse_args()
 
-    from training import data
+    folder = options.folder or paths.cache_dir() / "conv5"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=0):
+            train(folder, options.epochs)
+    except (RunError, WeightsError, data.DataError) as error:
+        print(error, file=sys.stderr)
+    except Timeout:
+        print(f"Another process trains in {folder}.", file=sys.stderr)
+    except OSError as error:
+        print(f"{error.filename or folder} cannot be written: {error.strerror}.", file=sys.stderr)
+    else:
+        return 0
+    return 2
 
+
+def train(folder: Path, epochs: int) -> None:
+    """Compute the features, and train in `folder`.  Raises `DataError`, `WeightsError` and `RunError`."""
     birds = data.load("birds")
     views, validation = conv4_features(birds.images, birds.validation_images)
     hints = np.asarray(heads.extract(LITE0, birds.images, pooled=True, progress=features.lines("teacher")), np.float32)
     hints = (hints - hints.mean(0)) / (hints.std(0) + 1e-3)
-    fit(options.folder or paths.cache_dir() / "conv5", views, birds.labels,
-        hints, validation, birds.validation_labels,
-        loop.Recipe(epochs=options.epochs, learning_rate=0.05))  # fmt: skip
+    fit(folder, views, birds.labels, hints, validation, birds.validation_labels,
+        loop.Recipe(epochs=epochs, learning_rate=0.05), birds.sha256)  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from training.rundir import read_arrays, write_arrays, write_atomic
+from training.rundir import RunError, read_arrays, write_arrays, write_atomic
 
 Batches = Callable[[int, np.random.Generator], Iterator[tuple[Any, ...]]]  # (epoch, rng) -> arrays of a step
 
@@ -55,25 +55,33 @@ def one_hot(labels: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
 
 
 class Checkpoint:
-    """All variables and the history in one folder."""
+    """All variables and the history in one folder; `about` says what of, such as the pictures."""
 
-    def __init__(self, folder: Path, variables: list[Any]):
+    def __init__(self, folder: Path, variables: list[Any], about: dict[str, Any] | None = None):
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.variables = folder, variables
+        self.folder, self.variables, self.about = folder, variables, about
         self.history: list[dict[str, Any]] = []
 
     def save(self) -> None:
         """Write every variable and the history; the history's last epoch belongs to the variables."""
         arrays = {f"v{index}": np.asarray(variable) for index, variable in enumerate(self.variables)}
-        arrays["history"] = np.array(json.dumps(self.history))
+        arrays |= {"history": np.array(json.dumps(self.history)), "about": np.array(json.dumps(self.about))}
         write_arrays(self.folder / "checkpoint.npz", arrays)
         self.note("history", self.history)
 
     def restore(self) -> int:
-        """Read what is there; the number of finished epochs.  Raises `RunError` for a broken file."""
+        """Read what is there; the number of finished epochs.
+
+        Raises `RunError` for a broken file, and for one about something else where `about` is known.
+        """
         path = self.folder / "checkpoint.npz"
         if path.is_file():
             arrays = read_arrays(path)
+            if self.about is not None and json.loads(str(arrays.get("about", "null"))) != self.about:
+                raise RunError(
+                    f"{self.folder} holds a training with another recipe or on other pictures: delete it to begin anew, "
+                    "or name another folder."
+                )
             for index, variable in enumerate(self.variables):
                 variable.assign(arrays[f"v{index}"])
             self.history = json.loads(str(arrays["history"]))
@@ -92,8 +100,10 @@ def train(recipe: Recipe, checkpoint: Checkpoint, optimizer: Any, step: Callable
     `step(*arrays)` makes one update and returns its loss.  Raises FloatingPointError where the
     loss is no longer a number.
     """
+    checkpoint.about = {**(checkpoint.about or {}), "recipe": asdict(recipe)}
+    begun = checkpoint.restore()
     checkpoint.note("recipe", asdict(recipe))
-    for epoch in range(checkpoint.restore(), recipe.epochs):
+    for epoch in range(begun, recipe.epochs):
         rng = np.random.default_rng((recipe.seed, epoch))
         started, losses = time.monotonic(), []
         for number, arrays in enumerate(batches(epoch, rng)):

@@ -112,6 +112,15 @@ class BirdNetwork(predict.Classifier):
     def answer(self, pixels: Any, precision: str) -> Any:
         return self._logits(self._extractor.network(pixels, precision))
 
+    def classify(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str] | None]:
+        """In pieces, so that the features of a person's own pictures, however many, are not kept as a data set's are."""
+        probabilities, flags = [], []
+        for i in range(0, len(pixels), BATCH):
+            some, own = super().classify(pixels[i : i + BATCH])
+            probabilities.append(some)
+            flags += own or []
+        return np.concatenate(probabilities), flags if self.unlike else None
+
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """float32 (n, classes) for uint8 (n, size, size, 3)."""
         if len(pixels) > BATCH and (self._is_frozen or self._pooled):  # a data set: its features are kept

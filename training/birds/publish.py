@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ import numpy as np
 from training import data, paths, weights
 from training.birds import conv5, features, heads, resnet_v2
 from training.birds.backbones import CONV4, LITE0, RESNET50V2
-from training.birds.pretrained import joined_conv5, shipped
+from training.birds.pretrained import WeightsError, joined_conv5, shipped
 from training.card import versions
 from training.evaluate import figures
-from training.rundir import write_atomic
+from training.rundir import RunError, write_atomic
 
 
 def save(path: Path, model: Any, form: weights.Format) -> Path:
@@ -74,17 +75,22 @@ def resnet50v2(folder: Path) -> dict[str, Any]:
     return card
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description="Make the compact backbones that ship.")
     parser.add_argument("backbone", choices=[RESNET50V2.name, LITE0.name])
     parser.add_argument("--folder", type=Path, default=None, help="where conv5 was trained")
     options = parser.parse_args()
-    if options.backbone == LITE0.name:
-        # Not int8: a depthwise kernel has one channel a filter, for which it is too coarse.
-        print(save(shipped(LITE0.name), LITE0.load(), "half"))
-    else:
-        print(json.dumps(resnet50v2(options.folder or paths.cache_dir() / "conv5")["figures"], indent=1))
+    try:
+        if options.backbone == LITE0.name:
+            # Not int8: a depthwise kernel has one channel a filter, for which it is too coarse.
+            print(save(shipped(LITE0.name), LITE0.load(), "half"))
+        else:
+            print(json.dumps(resnet50v2(options.folder or paths.cache_dir() / "conv5")["figures"], indent=1))
+    except (RunError, WeightsError, data.DataError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

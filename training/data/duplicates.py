@@ -30,6 +30,7 @@ import numpy as np
 
 from training import data
 from training.data.base import DataError, Images, Labels
+from training.rundir import write_atomic
 
 FOLDER = Path(__file__).parent / "near_duplicates"
 THRESHOLD = 0.32
@@ -75,29 +76,32 @@ class NearDuplicates:
 
 def kept(name: str, train_sha256: str, images: Images, labels: Labels) -> np.ndarray | None:
     """Which test pictures have no near-duplicate, bool (n,); None where they are not known for these pictures."""
-    found = read(name)
-    if found is None or (found.train_sha256, found.test_sha256) != (train_sha256, checksum(images, labels)):
+    stored = read(name)
+    own = (train_sha256, checksum(images, labels)) if stored else None
+    found = next((one for one in stored if (one.train_sha256, one.test_sha256) == own), None)
+    if found is None:
         return None
     keep = np.ones(len(labels), bool)
     keep[[pair.test for pair in found.pairs]] = False
     return keep
 
 
-def read(name: str) -> NearDuplicates | None:
-    """What is stored of data set `name`, or None."""
-    path = FOLDER / f"{name}.json"
-    if not path.is_file():
-        return None
-    tree = json.loads(path.read_text(encoding="utf-8"))
-    return NearDuplicates(**{**tree, "pairs": tuple(Pair(*pair) for pair in tree["pairs"])})
+def read(name: str) -> list[NearDuplicates]:
+    """What is stored of data set `name`, copy by copy."""
+    trees = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))]
+    return [
+        NearDuplicates(**{**tree, "pairs": tuple(Pair(*pair) for pair in tree["pairs"])})
+        for tree in trees
+        if tree["data"] == name
+    ]
 
 
 def write(found: NearDuplicates) -> Path:
-    """Store it in the package."""
-    path = FOLDER / f"{found.data}.json"
+    """Store it in the package, beside what is known of other copies of the same data set."""
+    path = FOLDER / f"{found.data}-{found.train_sha256[:12]}.json"
     tree = {**asdict(found), "pairs": [list(asdict(pair).values()) for pair in found.pairs]}
     text = json.dumps(tree, indent=1).replace("\n   ", " ").replace("\n  ]", "]").replace("[ ", "[")  # a pair a line
-    path.write_text(text + "\n", encoding="utf-8")
+    write_atomic(path, text + "\n")
     return path
 
 
