@@ -16,7 +16,7 @@ FORWARD_AND_BACKWARD = 6  # operations of a training step for each multiply-add 
 def table() -> str:
     """A line for each network, from the least accurate on validation to the most."""
     lines = [
-        "| network | epochs | operations of the training | minutes | validation | test | without near-duplicates | with mirror images |",
+        "| network | epochs | floating-point operations of the training | minutes | validation | test | without near-duplicates | with mirror images |",
         "|---|---|---|---|---|---|---|---|",
     ]
     found = [(row, card) for row in results.apart() for card in results.cards(row.name)]

@@ -103,7 +103,7 @@ def title(choice: Choice) -> str:
     if choice.spec.data.backbone:
         name += f" on {backbone(choice)}"
     elif controls.changes(choice.spec):
-        name = choice.id if choice.shipped else f"{name}, changed"  # "sprint-cifar10" says what is changed
+        name = choice.id if choice.shipped else f"{name}, changed"  # "sprint-cifar10-hour" says what is changed
     if choice.shipped:
         return name
     try:
