@@ -281,7 +281,7 @@ def test_a_picture_unlike_the_training_pictures_is_flagged(models, monkeypatch):
     at = dropped(show(model="grey"), ("loud.png", png(1)))
     assert "its colours and textures are not those" in html(at) and "tops doubtful" in html(at)
     words = "\n".join(element.value for element in at.markdown)
-    assert "divided by 1.50" in words and "50 % of CIFAR-10" in words and "5.0 % of its own" in words
+    assert "temperature 1.50" in words and "50 % of CIFAR-10" in words and "5.0 % of its own" in words
 
 
 def test_a_run_is_calibrated_by_a_click(models):
@@ -295,7 +295,7 @@ def test_a_run_is_calibrated_by_a_click(models):
     assert not at.exception and not at.error
     report = rundir.find("raw").card()["calibration"]
     assert report["unlike"]["false_alarms"] == pytest.approx(0.05, abs=0.01)
-    assert f"divided by {report['temperature']:.2f}" in "".join(element.value for element in at.markdown)
+    assert f"temperature {report['temperature']:.2f}" in "".join(element.value for element in at.markdown)
     assert "Not calibrated" not in "".join(element.value for element in at.markdown)
 
 
