@@ -1,6 +1,5 @@
 """Features kept on disk, and a head from its spec to its answers, on a small backbone with random weights."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -395,12 +394,8 @@ def test_a_teacher_sees_the_same_pixels_and_its_answer_is_most_of_the_loss(head,
 
 
 def test_a_teacher_of_other_pictures_or_none_is_a_sentence(head, birds):
-    for changes, sentence in (
-        ({"fit.teacher": "nobody"}, "There is no run and no shipped model 'nobody'"),
-        ({"fit.teacher": head.id, "data.validation": "ordered"}, "with validation ordered; .* validation stratified"),
-    ):
-        status = fit(tuned(birds, **changes))
-        assert status["state"] == "failed" and re.search(sentence, status["message"]), status["message"]
+    status = fit(tuned(birds, **{"fit.teacher": "nobody"}))
+    assert status["state"] == "failed" and "There is no run and no shipped model 'nobody'" in status["message"]
     with pytest.raises(SpecError, match=r"fit\.teacher on a backbone is possible only with"):
         spec((16,), **{"fit.teacher": head.id})
     with pytest.raises(SpecError, match=r"fit\.fine_tune is possible only with data\.backbone"):
