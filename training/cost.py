@@ -105,7 +105,10 @@ MEASURED_AGAIN_SECONDS = 3600.0
 
 @lru_cache(maxsize=1)
 def machine() -> Machine:
-    """This machine's rates, kept in the cache folder: the best of the measurements, as other work only lowers them.  A process measures once, at least an hour after the last one that did."""
+    """This machine's rates, kept in the cache folder: the best of the measurements, as other work only lowers them.
+
+    A process measures once, and only an hour or more after the last one that did.
+    """
     file, cores = paths.cache_dir() / "machine.json", processor.cores()
     kept = None
     try:

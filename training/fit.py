@@ -280,9 +280,9 @@ class Fitting(Supervised):
             try:
                 calibration.calibrate(run, detection=False, pictures=self.dataset)
             except RunError as error:  # a finished training is worth more than its temperature
-                message = f"{message} Its confidence is not calibrated ({error}): python -m training calibrate {run.id}"
+                message += f" Its confidence is not calibrated ({error}): python -m training calibrate {run.id}"
         self.write_status(
-            state="finished", finished=time.time(), message=message, epoch=progress.epoch,
+            state="finished", finished=time.time(), message=message.strip(), epoch=progress.epoch,
             step=progress.step, elapsed_seconds=round(progress.elapsed, 2), eta_seconds=0,
         )  # fmt: skip
         for file in (run.file("checkpoint.npz"), best, run.file("stop")):

@@ -95,16 +95,14 @@ def submit(spec: RunSpec) -> RunDir:
 
 def resume(run: RunDir) -> None:
     """Go on with a stopped, failed or crashed run, from its checkpoint, when its turn comes."""
-    if run.status()["state"] == "finished":
-        raise RunError(f"{run.id} is finished; there is nothing to go on with.")
-    if run.path.resolve().parent != runs_dir().resolve():
-        raise RunError(f"{run.id} lies outside the folder of runs; go on with: fit --resume --run-dir {run.path}")
     with lock("launcher"):
         state = run.status()["state"]
         if state in ACTIVE:
             return
         if state == "finished":
             raise RunError(f"{run.id} is finished; there is nothing to go on with.")
+        if run.path.resolve().parent != runs_dir().resolve():
+            raise RunError(f"{run.id} lies outside the folder of runs; go on with: fit --resume --run-dir {run.path}")
         run.file("stop").unlink(missing_ok=True)
         run.write_status(state="queued", queued=time.time(), message="", places=handover.places())
     _wake()

@@ -76,9 +76,8 @@ class NearDuplicates:
 
 def kept(name: str, train_sha256: str, images: Images, labels: Labels) -> np.ndarray | None:
     """Which test pictures have no near-duplicate, bool (n,); None where they are not known for these pictures."""
-    stored = read(name)
-    own = (train_sha256, checksum(images, labels)) if stored else None
-    found = next((one for one in stored if (one.train_sha256, one.test_sha256) == own), None)
+    copies = (copy for copy in read(name) if copy.train_sha256 == train_sha256)
+    found = next((copy for copy in copies if copy.test_sha256 == checksum(images, labels)), None)
     if found is None:
         return None
     keep = np.ones(len(labels), bool)
