@@ -127,7 +127,7 @@ def test_design_train_compare_classify(own_app, open_page, request, tmp_path, na
     assert (spec["data"]["name"], spec["fit"]["epochs"]) == (name, 2)
     epochs = [line for line in history(run) if line["kind"] == "epoch"]
     assert [line["epoch"] for line in epochs] == [1, 2]
-    assert epochs[1]["val_loss"] < epochs[0]["val_loss"]
+    assert epochs[1]["loss"] < epochs[0]["loss"]  # of training: on validation, two epochs are mostly noise
 
     page.get_by_role("button", name="Measure on the test pictures").click()
     wait_until(lambda: read(run, "card.json")["figures"]["test"], "the figures on the test pictures")
