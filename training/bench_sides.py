@@ -80,11 +80,11 @@ def every_side(spec: RunSpec) -> Iterator[Side]:
         yield Side(TORCH, "float32", bench_torch.steps(spec, normal, labels))
 
 
-def noise(spec: RunSpec) -> Any:
+def noise(spec: RunSpec, pictures: int = PICTURES) -> Any:
     """As much of a data set as an engine reads."""
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (PICTURES, *spec.network.input_shape), dtype=np.uint8)
-    labels = random.integers(0, spec.network.classes, PICTURES).astype(np.int32)
+    images = random.integers(0, 256, (pictures, *spec.network.input_shape), dtype=np.uint8)
+    labels = random.integers(0, spec.network.classes, pictures).astype(np.int32)
     names = tuple(str(k) for k in range(spec.network.classes))
     return SimpleNamespace(name="noise", images=images, labels=labels, class_names=names)
 
@@ -103,7 +103,7 @@ def _input_alone(engine: Any) -> Callable[[int], Any]:
 
 
 def _convolutions(spec: RunSpec, precision: str) -> Callable[[int], Any]:
-    """Every convolution forward and both its gradients, nothing else: the practical bound.
+    """Every convolution forward and the gradients that training needs of it, nothing else: the practical bound.
 
     The inputs are variables, read in every turn of the loop, and one value of each result is
     used, so that TensorFlow can neither leave a convolution out nor do it only once.
@@ -117,6 +117,8 @@ def _convolutions(spec: RunSpec, precision: str) -> Callable[[int], Any]:
             shapes = (spec.fit.batch_size, *layer.input_shape), kernel, (spec.fit.batch_size, *layer.output_shape)
             cases.append((layer, [tf.Variable(tf.cast(tf.random.normal(s), precision)) for s in shapes]))
 
+    first = next(number for number, (layer, _) in enumerate(cases) if not layer.fixed)
+
     def once() -> tf.Tensor:
         results: list[tf.Tensor] = []
         for number, (layer, case) in enumerate(cases):
@@ -124,8 +126,9 @@ def _convolutions(spec: RunSpec, precision: str) -> Callable[[int], Any]:
             x, kernel, y = (variable.read_value() for variable in case)
             options: Any = {"out_backprop": y, "strides": [1, stride, stride, 1], "padding": padding}
             results.append(tf.nn.conv2d(x, kernel, stride, padding))
-            results.append(tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, **options))
-            if number:  # nothing is before the first layer
+            if not layer.fixed:
+                results.append(tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, **options))
+            if number > first:  # nothing that learns is before
                 results.append(tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, **options))
         return tf.cast(tf.add_n([result[0, 0, 0, 0] for result in results]), tf.float32)
 

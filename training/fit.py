@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 CHUNK_SECONDS = 0.4  # of training between two looks at the stop request
 POINT_SECONDS = 1.0  # between two in-epoch points of the history
-CHECKPOINT_SECONDS = 20.0, 120.0  # between two within an epoch: at least, and at most where one takes long
+CHECKPOINT_SECONDS = 20.0, 300.0  # between two within an epoch: at least, and at most where one takes long
 CHECKPOINT_SHARE = 0.05  # of the time, between these bounds
 LARGEST_LOSS = 1e6  # nats; guessing costs ln(classes), about 3
 
@@ -99,19 +100,19 @@ class Fitting(Supervised):
         from training import data
         from training.engine import Engine
 
-        kind: type[Engine] = Engine
+        make: Callable[..., Engine] = Engine
         if spec.data.backbone:
             from training.birds import finetune, heads
 
             if spec.fit.fine_tune != "off":
-                kind = finetune.FineTune
+                make = partial(finetune.FineTune, progress=self.extracting)
                 self.dataset = self.dataset or heads.pictures(spec)
             else:  # a head learns on the backbone's features
                 self.dataset = self.dataset or heads.dataset(spec, self.extracting)
         self.dataset = self.dataset or data.load(spec.data.name, spec.data.validation)
         self.check_stop()
         self.write_status(message="Building the network")
-        self.engine = kind(spec, self.dataset)
+        self.engine = make(spec, self.dataset)
         self.engine.warm_up()
 
     def train(self) -> None:
@@ -130,7 +131,7 @@ class Fitting(Supervised):
         self.finish()
 
     def extracting(self, done: int, total: int) -> None:
-        """Progress of the features that a head learns on; they are kept, so a stop loses none."""
+        """Progress of the features that a head learns on, also one that is fine-tuned; they are kept, so a stop loses none."""
         self.check_stop()
         self.write_status(message=f"Computing features: {done} of {total} pictures")
 

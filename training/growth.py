@@ -78,20 +78,14 @@ def plan(name: str) -> list[dict[str, Any]]:
 
 def measure(spec: RunSpec, seconds: float) -> dict[str, Any]:
     """Milliseconds a step (wall and processor) and megabytes: the peak, and what TensorFlow alone takes."""
-    from types import SimpleNamespace
-
-    import numpy as np
-
-    from training.engine import Engine
-
-    random, classes = np.random.default_rng(0), spec.network.classes
-    images = random.integers(0, 256, (PICTURES, *spec.network.input_shape), dtype=np.uint8)
-    labels = random.integers(0, classes, PICTURES).astype(np.int32)
-    data: Any = SimpleNamespace(name="noise", images=images, labels=labels, class_names=tuple(map(str, range(classes))))
     import tensorflow as tf
+
+    from training.bench_sides import noise
+    from training.engine import Engine
 
     tf.constant(0)
     alone = _peak()
+    data = noise(spec, PICTURES)
     engine = Engine(spec, data)
     engine.train(0, 0, 2)
     start = time.perf_counter()

@@ -73,7 +73,7 @@ def of(spec: RunSpec, base: RunSpec | None, name: str) -> list[Card]:
              f"All layer outputs of {batch} pictures in float32, which training keeps"),
         Card("Time an epoch here", f"≈ {text.duration(time.epoch_seconds)}",
              against(time.epoch_seconds, cost.estimate(base).epoch_seconds if base else None),
-             f"{time.steps_per_epoch} steps on 11,250 pictures of 32x32: {time.basis}"),
+             f"{time.steps_per_epoch} steps on {cost.PICTURES:,} pictures of 32x32: {time.basis}"),
     ]  # fmt: skip
 
 

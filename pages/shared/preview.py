@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from html import escape
 from typing import Any
 
 import streamlit as st
 
 from pages.shared import text
+from pages.shared.pictures import address
 from training import data
 from training.augment_reference import augment, mix, normalize, statistics
 from training.spec import RunSpec
@@ -64,7 +63,7 @@ def show(spec: RunSpec) -> None:
     cells += [f'<span class="label">{escape(sample.class_name.replace("_", " "))}</span>' for sample in pictures]
     for name, stack in rows:
         cells.append(f'<span class="row">{name}</span>')
-        cells += [f'<img src="{_png(image)}" alt="{escape(name)}"/>' for image in stack]
+        cells += [f'<img src="{address(image)}" alt="{escape(name)}"/>' for image in stack]
         cells.append(labels if name == MIXED else "")
     st.html(f'<style>{CSS}</style><div class="preview">{"".join(cells)}</div>')
     values = f"{seen.min():.1f} to {seen.max():.1f}, mean {seen.mean():.2f}".replace("-", "−")
@@ -83,14 +82,6 @@ def _visible(seen: Any, normalization: str) -> Any:
     """Values as pixels that can be shown: 0 to 1 as they are, normalized ones around middle grey."""
     share = seen if normalization == "off" else seen / (2 * SPAN) + 0.5
     return (share.clip(0, 1) * 255).astype("uint8")
-
-
-def _png(image: Any) -> str:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 @st.cache_data(show_spinner=False)

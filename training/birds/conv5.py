@@ -25,6 +25,7 @@ from training import model as networks
 from training.birds import features, folded, heads, loop
 from training.birds.backbones import CONV4, LITE0
 from training.birds.pretrained import WeightsError
+from training.evaluate import figures
 from training.processor import number_format
 from training.rundir import RunError
 
@@ -107,7 +108,8 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.n
         logits = np.concatenate([
             forward(np.asarray(validation[i : i + 50], np.float32)).numpy() for i in range(0, len(validation), 50)
         ])  # fmt: skip
-        return scores(logits, validation_labels)
+        found = figures(logits, validation_labels)
+        return {f"val_{name}": found[name] for name in ("loss", "accuracy", "top5")}
 
     checkpoint = loop.Checkpoint(folder, model.variables + optimizer.variables, {"pictures": sha256})
     loop.train(recipe, checkpoint, optimizer, step, batches(views, labels, teacher, recipe),
@@ -138,18 +140,6 @@ def conv4_features(pictures: np.ndarray, validation: np.ndarray) -> tuple[list[n
         )
 
     return [maps(pictures), maps(pictures, mirror=True)], maps(validation)
-
-
-def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Loss (nats) and top-1 and top-5 accuracy."""
-    rank = (logits > logits[np.arange(len(labels)), labels][:, None]).sum(1)
-    shifted = logits - logits.max(1, keepdims=True)
-    loss = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(labels)), labels]
-    return {
-        "val_loss": float(loss.mean()),
-        "val_accuracy": float((rank < 1).mean()),
-        "val_top5": float((rank < 5).mean()),
-    }
 
 
 def main() -> int:

@@ -25,6 +25,7 @@ from training.birds.backbones import of
 from training.engine import DROPOUT_STREAM, Engine
 
 if TYPE_CHECKING:
+    from training.birds.features import Progress
     from training.data import Dataset
     from training.spec import RunSpec
 
@@ -39,14 +40,14 @@ UNFROZEN_AFTER = 0.3  # share of the training after which a layer at depth 0 wou
 class FineTune(Engine):
     """An `Engine` whose network is a backbone and a head; the pictures are uint8 (n, height, width, 3)."""
 
-    def __init__(self, spec: RunSpec, pictures: Dataset):
+    def __init__(self, spec: RunSpec, pictures: Dataset, progress: Progress | None = None):
         import tensorflow as tf
 
         if spec.fit.teacher:  # one that is not there is told before features are computed
             teacher.of(spec)
         self._careful = spec.fit.fine_tune == "head first"
         if self._careful:
-            features = heads.dataset(spec)
+            features = heads.dataset(spec, progress)
         else:  # the head's shape is all that is needed
             features = replace(pictures, images=np.zeros((1, *spec.network.input_shape), np.float16))
         super().__init__(spec, features)

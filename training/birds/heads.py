@@ -114,7 +114,13 @@ def origin(found: Dataset) -> str:
 def card_fields(spec: RunSpec) -> dict[str, Any]:
     """What the card of a head says beside what every card does."""
     backbone = of(spec.data)
+    tuned = spec.fit.fine_tune != "off"  # such a one begins with the compact file
     return {
         "picture_size": data.info(spec.data.name).picture_size[0],
-        "backbone": {"name": backbone.name, "title": backbone.title, "origin": backbone.origin, "key": backbone.key()},
+        "backbone": {
+            "name": backbone.name,
+            "title": backbone.title,
+            "origin": backbone.origin,
+            "key": backbone.key(backbone.deployed() if tuned else None),
+        },
     }
