@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared import controls
 from tests.models import CLASSES, make_model
+from tests.page import show
 from training import confusions, data, rundir
 from training.confusions import Confusions, Pair
 from training.evaluate import evaluate
@@ -68,13 +69,7 @@ def test_evaluate_counts_once_and_for_models_measured_before(places, monkeypatch
 
 
 def page(**query: str) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    at.switch_page("pages/confusions.py")
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
+    return show("confusions", **query)
 
 
 def html(at: AppTest) -> str:

@@ -21,6 +21,7 @@ from pages.shared import answers, controls, jobs, pictures
 from pages.shared import models as model_choice
 from tests import small
 from tests.models import make_model
+from tests.page import show as show_page
 from training import catalogue, launcher, predict, rundir
 from training.pictures import MAX_BYTES, Crop, resize
 
@@ -48,14 +49,8 @@ def models():
 
 
 def show(**query: str | list[str]) -> AppTest:
-    """The app at the page, run once."""
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=150).run()
-    at.switch_page("pages/classify.py")
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
+    """The page, run once."""
+    return show_page("classify", **query)
 
 
 def wait(command: tuple[str, ...], seconds: float = 200) -> None:

@@ -16,6 +16,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import boxes, charts, diagram, figures, jobs, ladder, style, switches, text
+from tests.page import show
 from training import address, catalogue, cost, data, results, rundir, toggles
 from training.describe import describe
 
@@ -27,19 +28,8 @@ def no_real_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PLUMAGE_DATA", raising=False)
 
 
-def app(page: str = "home", **query: str) -> AppTest:
-    """The app at a page with address parameters, run once."""
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    at.switch_page(f"pages/{page}.py")
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception, at.exception
-    return at
-
-
 def design(**query: str) -> AppTest:
-    return app("design", **query)
+    return show("design", **query)
 
 
 def asked(at: AppTest) -> dict[str, str]:
@@ -57,7 +47,7 @@ def shown(at: AppTest) -> str:
 
 
 def test_home_says_what_it_is_what_is_ready_and_what_comes_next() -> None:
-    at = app("home")
+    at = show("home")
     page = shown(at)
     assert at.title[0].value == "What does an architectural choice really do?"
     assert "44.1 %" in page and "79.3 %" in page  # from the catalogue, in the lead and in the picture
@@ -73,7 +63,7 @@ def test_what_is_missing_is_a_click_away(monkeypatch: pytest.MonkeyPatch) -> Non
         jobs, "Job", lambda *command: begun.append(command) or SimpleNamespace(running=True, line="1 %")
     )
     monkeypatch.setattr(jobs, "started", lambda known={}: known)
-    at = app("home")
+    at = show("home")
     at.button(key="data-fetch-cifar10").click().run()
     assert begun == [("data", "fetch", "cifar10")]
     assert "Download CIFAR-10\n1 %" in [element.value for element in at.text]
@@ -83,7 +73,7 @@ def test_what_is_missing_is_a_click_away(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_minute_of_training_is_offered_on_pictures_that_fit_and_with_their_time(monkeypatch) -> None:
     known = [replace(info, available=info.name in ("birds", "drawn")) for info in data.status()]
     monkeypatch.setattr(data, "status", lambda: known)
-    at = app("home")
+    at = show("home")
     drawn, basenet = data.info("drawn"), catalogue.variant("basenet").spec
     seconds = cost.estimate(basenet, drawn.train, drawn.validation).epoch_seconds
     assert f"BaseNet on {drawn.title}: an epoch takes about {text.duration(seconds)}" in shown(at)
@@ -93,7 +83,7 @@ def test_a_minute_of_training_is_offered_on_pictures_that_fit_and_with_their_tim
 
 def test_home_and_train_count_the_same_pictures_and_say_what_chose_the_models() -> None:
     counts = "25 classes, 11,250 pictures to train on, 1,250 for validation, 2,500 for the test"
-    assert counts in shown(app("train")) and counts in shown(home := app("home"))
+    assert counts in shown(show("train")) and counts in shown(home := show("home"))
     assert "best on validation pictures" in shown(home)
 
 
@@ -115,7 +105,7 @@ def test_the_last_words_of_the_ladder_end_inside_the_picture() -> None:
 
 
 def test_home_names_the_model_that_validation_prefers_and_folds_the_others_away() -> None:
-    at = app("home")
+    at = show("home")
     named = [
         row.value for row in at.markdown if ":material/check_circle: **" in row.value and "test accuracy" in row.value
     ]
@@ -446,7 +436,7 @@ def test_points_at_the_edge_of_a_chart_are_whole() -> None:
 
 
 def test_draw_again_says_why_it_cannot() -> None:
-    at = app("design")
+    at = show("design")
     at.session_state["design-tab"] = "Pictures"
     at.run()
     assert at.button(key="resample").disabled and "augmentation is off" in at.button(key="resample").help

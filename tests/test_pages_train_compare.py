@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared import again, controls, jobs, plan, runs, stories, text
 from tests import small
+from tests.page import ran, show
 from training import catalogue, cost, launcher, results, rundir
 from training.rundir import RunDir
 from training.spec import RunSpec
@@ -216,15 +217,6 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
 
 
-def show(page: str, **query: str) -> AppTest:
-    """The app at a page with an address, run once."""
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    at.switch_page(f"pages/{page}.py")
-    for key, value in query.items():
-        at.query_params[key] = value
-    return ran(at)
-
-
 def shown_next(at: AppTest) -> str:
     """The run that the app goes to, in the same visit, after a page has begun it (AppTest runs a page without app.py)."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
@@ -232,12 +224,6 @@ def shown_next(at: AppTest) -> str:
     app.run()
     assert not app.exception
     return str(asked(app)["run"])
-
-
-def ran(at: AppTest) -> AppTest:
-    at.run()
-    assert not at.exception, at.exception
-    return at
 
 
 def asked(at: AppTest) -> dict[str, str]:
@@ -578,6 +564,7 @@ def test_what_was_chosen_is_there_again_after_another_page(places: Path) -> None
 
 def test_the_browsers_back_is_followed(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = (finished(DRAWN.replace({"fit.seed": seed})) for seed in range(2))
+    monkeypatch.setattr(controls, "SETTLED_SECONDS", 3600)
     at = show("compare", runs=a.id)
     at.multiselect[0].set_value([a.id, b.id])
     assert asked(ran(at))["runs"] == f"{a.id},{b.id}"

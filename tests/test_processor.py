@@ -53,10 +53,13 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="its kernels are for x86")
-@pytest.mark.parametrize(("told", "on"), [(None, "True"), ("0", "False")])
-def test_tensorflow_takes_its_kernels_for_processors_unless_told_otherwise(told, on):
-    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
-    environment |= {} if told is None else {"TF_ENABLE_ONEDNN_OPTS": told}
-    asked = "import training.engine; from tensorflow.python.util import _pywrap_util_port as port; print(port.IsMklEnabled())"
-    done = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == on
+def _asked(code: str, **told: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"} | told
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_tensorflow_takes_its_kernels_for_processors_unless_told_otherwise():
+    enabled = "import training.engine; from tensorflow.python.util import _pywrap_util_port as port; print(port.IsMklEnabled())"
+    assert _asked(enabled) == "True"
+    assert _asked("import training, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])", TF_ENABLE_ONEDNN_OPTS="0") == "0"

@@ -104,27 +104,25 @@ def history(run: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-@pytest.mark.parametrize(
-    ("name", "real"), [pytest.param("cifar100-25", True, id="cifar100-25"), pytest.param("drawn", False, id="drawn")]
-)
-def test_design_train_compare_classify(own_app, open_page, request, tmp_path, name, real):
-    app = own_app(request.getfixturevalue("data") if real else None)
+def test_design_train_compare_classify(own_app, open_page):
+    """Without any data: on the drawn pictures."""
+    app = own_app(None)
     page = open_page(app.url)
     visit(page, "Design")
     design(page)
-    shot(page, f"path-{name}-1-design")
+    shot(page, "path-drawn-1-design")
 
     visit(page, "Train")
-    train(page, info(name).title, 2)
+    train(page, info("drawn").title, 2)
     page.wait_for_function(LIVE_CURVES, timeout=SLOW)
-    shot(page, f"path-{name}-2-live")
+    shot(page, "path-drawn-2-live")
     (run,) = runs_of(app)
     expect(page.get_by_text("Finished")).to_be_visible(timeout=SLOW)
-    shot(page, f"path-{name}-3-finished")
+    shot(page, "path-drawn-3-finished")
 
     spec = read(run, "spec.json")
     assert (spec["network"]["pooling"], spec["network"]["dropout"]) == ("average", [0.1, 0.1, 0.25])
-    assert (spec["data"]["name"], spec["fit"]["epochs"]) == (name, 2)
+    assert (spec["data"]["name"], spec["fit"]["epochs"]) == ("drawn", 2)
     epochs = [line for line in history(run) if line["kind"] == "epoch"]
     assert [line["epoch"] for line in epochs] == [1, 2]
     assert epochs[1]["loss"] < epochs[0]["loss"]  # of training: on validation, two epochs are mostly noise
@@ -138,12 +136,33 @@ def test_design_train_compare_classify(own_app, open_page, request, tmp_path, na
     expect(page.get_by_test_id("stMultiSelect").filter(has_text="Pooling: average")).to_be_visible()
     expect(page.locator("[data-testid=stVegaLiteChart]")).to_have_count(2)
     expect(page.get_by_role("row", name=f"Test loss {measured['loss']:.4f}").first).to_be_visible()
-    shot(page, f"path-{name}-4-compare")
+    shot(page, "path-drawn-4-compare")
 
-    classify(page, app, run, real_picture(app.data, tmp_path) if app.data else None)
+    classify(page, app, run, None)
+    answered(page, run)
+    shot(page, "path-drawn-5-classify")
+
+
+def test_real_pictures_are_trained_on_and_one_is_classified(own_app, open_page, data, tmp_path):
+    app = own_app(data)
+    page = open_page(address(app.url, "train") + "?from=basenet-norm&batch_size=64")
+    train(page, info("cifar100-25").title, 1)
+    (run,) = runs_of(app)
+    expect(page.get_by_text("Finished")).to_be_visible(timeout=SLOW)
+    assert read(run, "spec.json")["data"]["name"] == "cifar100-25"
+    (epoch,) = [line for line in history(run) if line["kind"] == "epoch"]
+    assert epoch["val_loss"] < np.log(25), "worse than guessing"
+    shot(page, "path-cifar100-25-trained")
+
+    classify(page, app, run, real_picture(data, tmp_path))
+    answered(page, run)
+    shot(page, "path-cifar100-25-classify")
+
+
+def answered(page, run: Path) -> None:
+    """Five likeliest classes stand on the page, all of the run's own."""
     top = page.locator("ol.tops").get_by_role("listitem")
     expect(top).to_have_count(5, timeout=SLOW)
-    shot(page, f"path-{name}-5-classify")
     answers = {text.splitlines()[0] for text in top.all_inner_texts()}
     assert len(answers) == 5
     assert answers <= {known.replace("_", " ") for known in read(run, "card.json")["data"]["classes"]}
