@@ -1,7 +1,9 @@
-"""A model for tests: a run directory with real files, made at once from random or given weights."""
+"""Models for tests: a run directory with real files, made at once from random or given weights; a filled network."""
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,3 +35,23 @@ def make_model(folder: Path, name: str = "basenet", seed: int = 0, calibration: 
     }  # fmt: skip
     run.write_card(card | ({"calibration": calibration} if calibration else {}))
     return run
+
+
+def fill(model: Any) -> Any:
+    """Weights that are a function of their names alone, about as large as trained ones."""
+    for layer in model.layers:
+        values = []
+        for variable in layer.variables:
+            seed = int(hashlib.sha256(f"{layer.name}/{variable.name}".encode()).hexdigest()[:8], 16)
+            noise = np.random.default_rng(seed).standard_normal(variable.shape)
+            if variable.name == "kernel":
+                incoming = 1 if "depthwise" in layer.name else variable.shape[2]
+                noise *= np.sqrt(2 / np.prod((*variable.shape[:2], incoming)))
+            elif variable.name in ("gamma", "moving_variance"):
+                noise = 1 + 0.1 * np.tanh(noise)
+            else:
+                noise *= 0.1
+            values.append(noise.astype(np.float32))
+        if values:
+            layer.set_weights(values)
+    return model

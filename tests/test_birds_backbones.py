@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from tests.models import fill
 from training import model as networks
 from training import weights
 from training.birds import backbones, pretrained, pth
@@ -19,26 +20,6 @@ from training.birds.backbones import CONV4, LITE0, RESNET50, RESNET50V2, RESNET5
 from training.birds.pretrained import WeightsError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
-
-
-def fill(model):
-    """Weights that are a function of their names alone, about as large as trained ones."""
-    for layer in model.layers:
-        values = []
-        for variable in layer.variables:
-            seed = int(hashlib.sha256(f"{layer.name}/{variable.name}".encode()).hexdigest()[:8], 16)
-            noise = np.random.default_rng(seed).standard_normal(variable.shape)
-            if variable.name == "kernel":
-                incoming = 1 if "depthwise" in layer.name else variable.shape[2]
-                noise *= np.sqrt(2 / np.prod((*variable.shape[:2], incoming)))
-            elif variable.name in ("gamma", "moving_variance"):
-                noise = 1 + 0.1 * np.tanh(noise)
-            else:
-                noise *= 0.1
-            values.append(noise.astype(np.float32))
-        if values:
-            layer.set_weights(values)
-    return model
 
 
 def probe(backbone, model):
@@ -259,7 +240,7 @@ def test_each_stage_ends_in_a_map_of_its_size(backbone):
 
 
 def test_resnet_v2_cut_at_conv4_is_the_network_that_conv5_stands_on():
-    whole, lower = RESNET50V2.build(64), CONV4.build(64)
+    whole, lower = fill(RESNET50V2.build(64)), CONV4.build(64)
     for layer in lower.layers:
         layer.set_weights(whole.get_layer(layer.name).get_weights() if layer.weights else [])
     pixels = np.random.default_rng(0).uniform(0, 1, (1, 64, 64, 3)).astype(np.float32)

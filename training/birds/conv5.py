@@ -88,7 +88,7 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.n
     optimizer = keras.optimizers.SGD(recipe.learning_rate, momentum=recipe.momentum, nesterov=True)
     optimizer.build(model.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(x: Any, target: Any, hint: Any) -> Any:
         with tf.GradientTape() as tape:
             mapped, moving = maps(x)
@@ -102,7 +102,7 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.n
             statistics[name].assign(value)
         return loss
 
-    forward = tf.function(lambda x: model(x, training=False)[0], reduce_retracing=True)
+    forward = tf.function(lambda x: model(x, training=False)[0], reduce_retracing=True, autograph=False)
 
     def validate() -> dict[str, float]:
         logits = np.concatenate([

@@ -28,7 +28,7 @@ _BLOCKS = (
 
 
 def lite0(size: int = 224) -> keras.Model:
-    """(size, size, 3) to (size/32, size/32, 1280)."""
+    """(size, size, 3) to (size/32, size/32, 1280).  Kernels are zeros until the weights are read."""
     import keras
     from keras import layers
 
@@ -38,7 +38,7 @@ def lite0(size: int = 224) -> keras.Model:
 
     def conv(x: Any, filters: int, kernel: int, stride: int, name: str) -> Any:
         return layers.Conv2D(
-            filters, kernel, strides=stride, padding="same", use_bias=False, kernel_initializer="he_normal",
+            filters, kernel, strides=stride, padding="same", use_bias=False, kernel_initializer="zeros",
             name=f"{name}_conv",
         )(x)  # fmt: skip
 
@@ -52,8 +52,9 @@ def lite0(size: int = 224) -> keras.Model:
             if expansion != 1:
                 x = norm(conv(x, entering * expansion, 1, 1, f"{name}_expand"), f"{name}_expand")
             x = layers.DepthwiseConv2D(
-                kernel, strides=stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
-            )(x)
+                kernel, strides=stride, padding="same", use_bias=False, depthwise_initializer="zeros",
+                name=f"{name}_depthwise_conv",
+            )(x)  # fmt: skip
             x = norm(x, f"{name}_depthwise")
             x = norm(conv(x, channels, 1, 1, f"{name}_project"), f"{name}_project", activate=False)
             if stride == 1 and entering == channels:

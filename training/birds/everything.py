@@ -52,7 +52,7 @@ def measure(backbone: Backbone) -> tuple[float, float]:
 
     model = backbone.load(backbone.deployed())
     network = folded.forward(model)
-    forward = tf.function(lambda pixels: network(backbone.preprocess(pixels)))
+    forward = tf.function(lambda pixels: network(backbone.preprocess(pixels)), autograph=False)
     pixels = tf.zeros((BATCH, SIZE, SIZE, 3))
     forward(pixels)
     start = time.perf_counter()

@@ -70,7 +70,7 @@ def _extract(folder: Path, done: int, pictures: np.ndarray, network: Callable[[A
 
     # One graph for every batch, the last one's few pictures included.
     signature = tf.TensorSpec((None, *pictures.shape[1:]), tf.uint8)
-    forward = tf.function(lambda x: network(tf.cast(x, tf.float32))).get_concrete_function(signature)
+    forward = tf.function(lambda x: network(tf.cast(x, tf.float32)), autograph=False).get_concrete_function(signature)
     store = np.lib.format.open_memmap(
         folder / "features.npy", "r+" if done else "w+", "float16", (len(pictures), *shape)
     )

@@ -45,7 +45,9 @@ class Extractor:
         size = pixels.shape[1]
         if size not in self._graphs:
             signature = [tf.TensorSpec((None, size, size, 3), tf.uint8)]
-            self._graphs[size] = tf.function(lambda x: self.network(tf.cast(x, tf.float32)), input_signature=signature)
+            self._graphs[size] = tf.function(
+                lambda x: self.network(tf.cast(x, tf.float32)), input_signature=signature, autograph=False
+            )
         return self._graphs[size](pixels)
 
     def maps(self, pixels: np.ndarray) -> np.ndarray:

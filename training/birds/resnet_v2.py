@@ -25,15 +25,16 @@ def _norm_relu(x: Any, name: str) -> Any:
     return layers.ReLU(name=name.replace("batchnorm", "relu"))(x)
 
 
-def _conv(x: Any, filters: int, kernel: int, stride: int, name: str) -> Any:
+def _conv(x: Any, filters: int, kernel: int, stride: int, name: str, initializer: str = "zeros") -> Any:
+    """A convolution; zeros until its weights are read, since random numbers take longer to make than to read."""
     from keras import layers
 
     if kernel > 1:  # as torch and MXNet pad; Keras's "same" pads a stride of 2 on one side only
         x = layers.ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    return layers.Conv2D(filters, kernel, strides=stride, use_bias=False, kernel_initializer="he_normal", name=name)(x)
+    return layers.Conv2D(filters, kernel, strides=stride, use_bias=False, kernel_initializer=initializer, name=name)(x)
 
 
-def _stage(x: Any, stage: int, activated: bool = False) -> Any:
+def _stage(x: Any, stage: int, activated: bool = False, initializer: str = "zeros") -> Any:
     """One stage of bottleneck blocks, numbered from 1; `activated`: x has passed its first batch norm and ReLU."""
     from keras import layers
 
@@ -44,12 +45,12 @@ def _stage(x: Any, stage: int, activated: bool = False) -> Any:
         if block > 0 or not activated:
             x = _norm_relu(x, f"{name}_batchnorm{norms}")
         if block == 0:  # Gluon numbers the shortcut's convolution after the block's own three
-            shortcut = _conv(x, channels, 1, stride, f"{name}_conv{convs + 3}")
-        x = _conv(x, channels // 4, 1, 1, f"{name}_conv{convs}")
+            shortcut = _conv(x, channels, 1, stride, f"{name}_conv{convs + 3}", initializer)
+        x = _conv(x, channels // 4, 1, 1, f"{name}_conv{convs}", initializer)
         x = _norm_relu(x, f"{name}_batchnorm{norms + 1}")
-        x = _conv(x, channels // 4, 3, stride, f"{name}_conv{convs + 1}")
+        x = _conv(x, channels // 4, 3, stride, f"{name}_conv{convs + 1}", initializer)
         x = _norm_relu(x, f"{name}_batchnorm{norms + 2}")
-        x = _conv(x, channels, 1, 1, f"{name}_conv{convs + 2}")
+        x = _conv(x, channels, 1, 1, f"{name}_conv{convs + 2}", initializer)
         x = layers.Add(name=f"{name}_add{block}")([x, shortcut])
         convs += 4 if block == 0 else 3
         norms += 3
@@ -71,11 +72,15 @@ def conv4(size: int = 224) -> keras.Model:
 
 
 def conv5(size: int | None = 14) -> keras.Model:
-    """Conv5 and the last batch norm and ReLU: conv4's (size, size, 1024) to (size/2, size/2, 2048)."""
+    """Conv5 and the last batch norm and ReLU: conv4's (size, size, 1024) to (size/2, size/2, 2048).
+
+    Its kernels are random, He et al.'s normal distribution: it is the part that is trained here.
+    """
     import keras
 
     conv4 = keras.Input((size, size, 1024), name="conv4")
-    return keras.Model(conv4, _norm_relu(_stage(conv4, 4, activated=True), "batchnorm2"), name="resnet50v2_conv5")
+    x = _stage(conv4, 4, activated=True, initializer="he_normal")
+    return keras.Model(conv4, _norm_relu(x, "batchnorm2"), name="resnet50v2_conv5")
 
 
 _MEAN = np.array((0.485, 0.456, 0.406), np.float32)
