@@ -295,7 +295,7 @@ def test_repaired_fine_tuning_starts_from_a_trained_head_and_changes_the_backbon
     monkeypatch.setattr(finetune, "LOWEST", 0.5)  # of three layers, all but the first
     run = tuned(birds)
     before = FineTune(run.spec(), birds)
-    loss, accuracy = before.evaluate(birds.validation_images, birds.validation_labels)
+    loss, accuracy, _ = before.evaluate(birds.validation_images, birds.validation_labels)
     assert accuracy > 0.8 and loss < 1.0, "the head has learned on frozen features"
     original = before.weights()
     status = fit(run)

@@ -134,9 +134,11 @@ def test_evaluation_equals_plain_keras():
     run(engine, 6)
     pictures = (data.images.astype(np.float32) - engine.mean) / engine.std
     probabilities = engine.model.predict(pictures, verbose=0)
-    loss, accuracy = engine.evaluate(data.images, data.labels)
+    loss, accuracy, spread = engine.evaluate(data.images, data.labels)
     assert loss == pytest.approx(-np.log(probabilities[np.arange(300), data.labels]).mean(), rel=1e-4)
     assert accuracy == pytest.approx((probabilities.argmax(1) == data.labels).mean(), abs=0.005)
+    logits = np.log(probabilities)
+    assert spread == pytest.approx((logits.max(0) - logits.min(0)).max(), rel=0.5) and spread > 0.1
 
 
 # --- Reproducible -----------------------------------------------------------------------------------

@@ -217,9 +217,9 @@ def test_early_stopping_goes_back_to_the_best_weights(tmp_path: Path, monkeypatc
 
     losses, kept = [3.0, 1.0, 2.0, 2.5, 0.1], []
 
-    def evaluate(self: Engine, *_: Any, **__: Any) -> tuple[float, float]:
+    def evaluate(self: Engine, *_: Any, **__: Any) -> tuple[float, float, float]:
         kept.append(self.weights())
-        return losses[len(kept) - 1], 0.5
+        return losses[len(kept) - 1], 0.5, 1.0
 
     monkeypatch.setattr(Engine, "evaluate", evaluate)
     run = make(tmp_path / "run", small.spec(fit__early_stopping={"patience": 2, "max_epochs": 5}))
@@ -235,9 +235,9 @@ def test_without_early_stopping_the_last_weights_stay(tmp_path: Path, monkeypatc
     kept: list[dict[str, np.ndarray]] = []
     measure = Engine.evaluate
 
-    def evaluate(self: Engine, *given: Any, **named: Any) -> tuple[float, float]:
+    def evaluate(self: Engine, *given: Any, **named: Any) -> tuple[float, float, float]:
         kept.append(self.weights())
-        return measure(self, *given, **named)[0] + len(kept), 0.5  # ever worse
+        return measure(self, *given, **named)[0] + len(kept), 0.5, 1.0  # ever worse
 
     monkeypatch.setattr(Engine, "evaluate", evaluate)
     run = make(tmp_path / "run", small.spec(fit__epochs=2))
@@ -265,6 +265,16 @@ def test_a_learning_rate_that_is_far_too_high_fails(tmp_path: Path) -> None:
     run = make(tmp_path / "run", spec)
     status = fit.fit(run, dataset=small.dataset())
     assert status["state"] == "failed" and "try a third of it" in status["message"]
+
+
+def test_a_network_that_has_fallen_silent_fails(tmp_path: Path) -> None:
+    """Steps that large leave every ReLU below 0 for every picture: no gradient will ever move it again."""
+    run = make(tmp_path / "run", small.spec(fit__learning_rate=1, network__batch_norm="off", fit__epochs=60))
+    status = fit.fit(run, dataset=small.dataset())
+    assert status["state"] == "failed" and run.card() is None
+    assert "all validation pictures get the same answer" in status["message"] and "try a third" in status["message"]
+    last = epochs(run)[-1]
+    assert last["val_accuracy"] == pytest.approx(1 / 3) and len(epochs(run)) < 60
 
 
 def test_the_minutes_end_it_and_say_how_far_it_got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,14 +242,16 @@ class Engine:
 
     def evaluate(
         self, images: np.ndarray, labels: np.ndarray, augmented: bool = False, draw: int = 0
-    ) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy over `images` (uint8) and `labels`, computed in float32.
+    ) -> tuple[float, float, float]:
+        """Mean cross-entropy, accuracy and spread of the answers over `images` (uint8) and `labels`, computed in float32.
+
+        The spread is the largest difference between two pictures' logits of one class: 0 where all get one answer.
 
         `augmented` changes the pictures at random, as `ImageDataGenerator(validation_split=…)`
         does with its validation pictures; `draw` (the epoch, say) selects the changes.
         """
         logits, labels = self._logits(images, augmented, draw), np.asarray(labels)
-        return cross_entropy(logits, labels), float((logits.argmax(1) == labels).mean())
+        return cross_entropy(logits, labels), float((logits.argmax(1) == labels).mean()), float(np.ptp(logits, 0).max())
 
     def _logits(self, images: np.ndarray, augmented: bool = False, draw: int = 0) -> np.ndarray:
         parts = []

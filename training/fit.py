@@ -32,6 +32,7 @@ POINT_SECONDS = 1.0  # between two in-epoch points of the history
 CHECKPOINT_SECONDS = 20.0, 300.0  # between two within an epoch: at least, and at most where one takes long
 CHECKPOINT_SHARE = 0.05  # of the time, between these bounds
 LARGEST_LOSS = 1e6  # nats; guessing costs ln(classes), about 3
+SMALLEST_SPREAD = 1e-5  # between the logits of different pictures; rounding alone makes less
 
 Report = Callable[[dict[str, Any]], None]  # called with every line of the history
 
@@ -184,11 +185,21 @@ class Fitting(Supervised):
                 f"{fit.momentum:g} is too high for this network; try a third of it."
             )
 
+    def check_spread(self, spread: float, pictures: int) -> None:
+        """A network whose units are silent for every picture has no gradient left: it would stay as it is for ever."""
+        if spread < SMALLEST_SPREAD and pictures > 1:
+            fit = self.spec.fit
+            raise Diverged(
+                f"After {self.progress.fraction():.3g} epochs all validation pictures get the same answer, digit for digit: "
+                f"a layer has fallen silent, and nothing is learned behind it. The learning rate {fit.learning_rate:g} with "
+                f"momentum {fit.momentum:g} is too high for this network; try a third of it, or batch normalization."
+            )
+
     def validate(self) -> None:
         """The epoch's line, early stopping's best weights, and a checkpoint."""
         progress, data, done = self.progress, self.dataset, self.progress.step
         assert data is not None
-        val_loss, val_accuracy = self.engine.evaluate(
+        val_loss, val_accuracy, spread = self.engine.evaluate(
             data.validation_images, data.validation_labels,
             augmented=self.spec.data.validation == "ordered", draw=progress.epoch,
         )  # fmt: skip
@@ -201,6 +212,7 @@ class Fitting(Supervised):
             val_loss=val_loss, val_accuracy=val_accuracy,
             learning_rate=self.engine.learning_rate(progress.epoch, done - 1),
         )  # fmt: skip
+        self.check_spread(spread, len(data.validation_images))
         if done == progress.steps_per_epoch:
             progress.begin_epoch()
         progress.validated = progress.global_step()

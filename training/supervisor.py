@@ -25,7 +25,7 @@ class Stopped(Exception):
 
 
 class Diverged(Exception):
-    """The loss is no longer a number, or beyond all measure."""
+    """The loss is no longer a number, or beyond all measure, or every picture gets the same answer."""
 
 
 class Supervised:
