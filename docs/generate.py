@@ -88,7 +88,7 @@ def fine_tuning_table() -> str:
 def models_table() -> str:
     """The table of models/README.md: a line a shipped model, all from its card."""
     lines = [
-        "| model | trained on | parameters | weights, kB | validation accuracy | test accuracy | epochs | device, format |",
+        "| model | pictures | parameters | weights, kB | validation accuracy | test accuracy | epochs | trained on (device, arithmetic) |",
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]
     for model in rundir.models():

@@ -86,7 +86,7 @@ def _reported(child: str, parent: str) -> str:
     here, there = (catalogue.variant(name).report.accuracy for name in (child, parent))
     if here is None or there is None:
         changed = child if catalogue.variant(child).parent == parent else parent  # a pair may be asked about either way
-        return f"The report gives no figures. Our entry says: {catalogue.variant(changed).why}"
+        return f"The report gives no figures; the catalogue describes the change so: {catalogue.variant(changed).why}"
     note = catalogue.variant(child).report.note
     told = f"The report: {there:.4f} before, {here:.4f} after, {100 * (here - there):+.1f} points"
     return f"{told} ({note})." if note else f"{told}."

@@ -58,3 +58,19 @@ def test_seeds_are_one_row_and_fine_tuning_is_measured_against_the_frozen_head_o
     repaired = next(line for line in beside if "`birds-finetune-repaired`" in line)
     assert repaired.endswith("| – | 0.6850 ± 0.0071 | 0.6000 (one seed) |")
     assert next(line for line in beside if "`birds-finetune-fc`" in line).endswith("| 0.3274 | – | – |")
+
+
+def test_a_row_says_by_what_other_rate_or_teacher_it_was_trained(tmp_path):
+    store(tmp_path, "own", "birds-fc", "EfficientNet-Lite0", {"loss": 1, "accuracy": 0.6})
+    store(tmp_path, "other", "birds-fc", "EfficientNet-Lite0", {"loss": 1, "accuracy": 0.6})
+    file = tmp_path / "other" / "card.json"
+    card = json.loads(file.read_text())
+    card["spec"]["fit"]["learning_rate"] = 0.003
+    file.write_text(json.dumps(card | {"teacher": {"name": "birds-best"}}))
+    table = [row for row in results.rows(tmp_path) if row.model]
+    title = "`birds-fc` Birds: three dense layers"
+    rows = results.to_markdown(table).splitlines()[2:4]
+    assert [row.split(" | ")[0] for row in rows] == [
+        f"| {title}, taught by `birds-best`, learning rate 0.003",
+        f"| {title}",
+    ]

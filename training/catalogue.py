@@ -186,7 +186,7 @@ _add("basenet-norm-aug-ordered", "basenet-norm-aug", "validation", "+ augmentati
 for _parent in ("basenet", "basenet-norm", "basenet-norm-aug"):
     _whole = _CATALOGUE[_parent]
     _add(f"{_parent}-batch-128", _parent, "batch_size", f"{_whole.title}, batches of 128",
-         "Half as many steps in an epoch as with the report's 64: are its first rows those of so many?",
+         "Half as many steps in an epoch as with the report's 64: do the report's first rows fit that number better?",
          Report(_whole.report.loss, _whole.report.accuracy, 27, "the same run of the report, in half as many steps"),
          fit__batch_size=128)  # fmt: skip
 

@@ -35,6 +35,13 @@ class HeadRow:
     model: str = ""  # the directory under models/
     data: str = ""
     teacher: str = ""  # the model whose answers it learned from (`fit.teacher`)
+    learning_rate: float | None = None  # where it is not the entry's own
+
+    @property
+    def trained(self) -> str:
+        """What its training had besides, as the tables tell it after a comma."""
+        taught = f", taught by `{self.teacher}`" if self.teacher else ""
+        return taught + (f", learning rate {self.learning_rate:g}" if self.learning_rate else "")
 
 
 def rows(directory: Path | None = None) -> list[HeadRow]:
@@ -52,7 +59,7 @@ def rows(directory: Path | None = None) -> list[HeadRow]:
             kind, data = _same(seeds[0]), seeds[0]["data"]
             tests = [card["figures"]["test"] for card in seeds]
             table.append(HeadRow(
-                entry.name, entry.title, _seen(seeds[0], entry), *report,
+                entry.name, _title(entry), _seen(seeds[0], entry), *report,
                 Figure.of([test["loss"] for test in tests]),
                 Figure.of(_accuracies(seeds)),
                 Figure.of([test["top5"] for test in tests if "top5" in test]),
@@ -60,9 +67,10 @@ def rows(directory: Path | None = None) -> list[HeadRow]:
                 tuple(card["spec"]["fit"]["seed"] for card in seeds),
                 effect(_accuracies(seeds), frozen.get(kind, [])) if entry.spec.fit.fine_tune != "off" else None,
                 model, f"{data['title']}, {data['origin']}", (seeds[0].get("teacher") or {}).get("name", ""),
+                rate if (rate := seeds[0]["spec"]["fit"]["learning_rate"]) != entry.spec.fit.learning_rate else None,
             ))  # fmt: skip
         if entry.name not in found:
-            table.append(HeadRow(entry.name, entry.title, entry.spec.data.backbone or "", *report))
+            table.append(HeadRow(entry.name, _title(entry), entry.spec.data.backbone or "", *report))
     return table
 
 
@@ -90,8 +98,13 @@ def _backbone(card: dict[str, Any]) -> Backbone:
         raise KeyError(str(error)) from None
 
 
+def _title(entry: Variant) -> str:
+    """The entry's title without the report's backbone: a row, or a column, names its own."""
+    return entry.title.replace("ResNet-50", "the backbone")
+
+
 def _seen(card: dict[str, Any], entry: Variant) -> str:
-    """The backbone in words, and how it differs from the entry's own: another size, an earlier stage, only the mean."""
+    """The backbone in words, and what differs from the entry's own spec: another size, an earlier stage, only the mean."""
     pooled = len(card["spec"]["network"]["input_shape"]) < len(entry.spec.network.input_shape)
     return ", ".join(filter(None, [card["backbone"]["title"], _backbone(card).view, "pooled" if pooled else ""]))
 
@@ -106,8 +119,7 @@ def fine_tuning(table: list[HeadRow]) -> str:
     ours: dict[str, dict[str, str]] = {}
     for row in table:
         if row.model and row.name in {entry.name for entry in entries}:
-            taught = f", taught by `{row.teacher}`" if row.teacher else ""
-            ours.setdefault(row.backbone, {})[row.name] = f"{row.accuracy}{taught}"
+            ours.setdefault(row.backbone, {})[row.name] = f"{row.accuracy}{row.trained}"
     ours = {backbone: cells for backbone, cells in ours.items() if set(cells) - {FROZEN}}
     lines = [
         "| test top-1 | ResNet50, the report, own pictures | " + " | ".join(ours) + " |",
@@ -116,7 +128,7 @@ def fine_tuning(table: list[HeadRow]) -> str:
     for entry in entries:
         theirs = "–" if entry.report.accuracy is None else f"{entry.report.accuracy:.4f}"
         cells = [theirs, *(of.get(entry.name, "–") for of in ours.values())]
-        lines.append(f"| `{entry.name}` {entry.title.removeprefix('Birds: ')} | " + " | ".join(cells) + " |")
+        lines.append(f"| `{entry.name}` {_title(entry).removeprefix('Birds: ')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -144,9 +156,8 @@ def to_markdown(table: list[HeadRow]) -> str:
             f"{row.epochs.mean:.0f}" if row.epochs else "–",
             cell(row.effect),
         ]
-        taught = f", taught by `{row.teacher}`" if row.teacher else ""
         cells = [
-            f"`{row.name}` {row.title}{taught}",
+            f"`{row.name}` {row.title}{row.trained}",
             row.backbone,
             cell(row.report_loss),
             cell(row.report_accuracy),
