@@ -17,11 +17,12 @@ import streamlit as st
 from pages.shared import answers, controls, jobs, models, panels, pictures, present, sources, text
 from pages.shared.answers import Answer
 from pages.shared.sources import Item
-from training import data, predict
+from training import catalogue, data, predict
 from training.explain import METHODS
 from training.pictures import Crop, resize, square
 from training.predict import Choice
 
+FIRST = "basenet-norm-aug"  # what a minute is enough for
 NAMED = 30  # classes, up to which a model's are listed
 SMALL = 64  # pictures up to this size are shown as they are, larger ones under a frame
 
@@ -151,8 +152,8 @@ def strangers(items: list[Item], chosen: list[Choice], choices: list[Choice]) ->
                 st.button(f"Ask {models.title(knowing)}", icon=":material/add:", key=f"ask-{name}",
                           on_click=models.add, args=(knowing.id,))  # fmt: skip
                 continue
-            controls.link("train", "Train one for a minute", {"from": "basenet-norm-aug", "data": name},
-                          icon=":material/play_circle:")  # fmt: skip
+            if data.info(name).picture_size == catalogue.variant(FIRST).spec.network.input_shape:
+                controls.link("train", "Train one for a minute", {"from": FIRST, "data": name}, icon=":material/play_circle:")  # fmt: skip
 
 
 def no_model(choices_empty: bool) -> None:

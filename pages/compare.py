@@ -24,9 +24,9 @@ _KEY = "compare-runs"
 
 _FIGURES = (  # key of `runs.summary`, its words, how it is written
     ("data", "Pictures", str),
-    ("epochs", "Epochs trained", "{:.3g}".format),
-    ("best_epoch", "Epoch of the lowest validation loss", "{:.3g}".format),
-    ("kept_epoch", "Epoch whose weights are kept", "{:.3g}".format),
+    ("epochs", "Epochs trained", text.epochs),
+    ("best_epoch", "Epoch of the lowest validation loss", text.epochs),
+    ("kept_epoch", "Epoch whose weights are kept", text.epochs),
     ("validation_accuracy", "Validation accuracy there", text.percent),
     ("validation_loss", "Validation loss there", "{:.4f}".format),
     ("training_accuracy", "Training accuracy there", text.percent),
@@ -98,7 +98,7 @@ def begin(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec], address_mov
         wanted = list(dict.fromkeys(key for key in asked.split(",") if key))
         default = [key for key in wanted if key in there][:AT_MOST]
         if gone := [key for key in wanted if key not in there]:
-            st.caption(f"No longer here: {', '.join(gone)}.")
+            st.caption(f"No longer here: {text.plain(', '.join(gone))}.")
     # On later runs a person's choice stands, less what was deleted meanwhile on another page.
     st.session_state[_KEY] = [key for key in (default if chosen is None else chosen) if key in there]
 

@@ -67,7 +67,7 @@ def show_pairs(counted: Confusions, pairs: list[Pair], chosen: int | None, noun:
         try:
             examples = _examples(counted.data, len(counted.classes))
         except DataError as error:  # never cached, so that pictures that were put right are seen
-            st.warning(str(error), icon=":material/folder_off:")
+            st.warning(text.plain(str(error)), icon=":material/folder_off:")
     st.html(cards(counted, shown, examples))
     if not examples:
         st.caption("Pictures of the two stand here where the data set is on this machine.")
@@ -80,8 +80,11 @@ def show_pairs(counted: Confusions, pairs: list[Pair], chosen: int | None, noun:
 
 def show_all(counted: Confusions, noun: str) -> None:
     """Every class: the whole matrix, where it can be read, and each one's share of right answers."""
+    readable = len(counted.classes) <= MATRIX
+    if present.is_on() and not readable:
+        return  # nothing that a lecture hall could read
     st.subheader(f"Every {noun}", anchor=False)
-    if len(counted.classes) <= MATRIX:
+    if readable:
         with st.container(key="matrix"):
             charts.show(charts.matrix(counted.classes, counted.right, counted.taken), key="matrix-chart",
                         alt="Confusion matrix: rows are what it was, columns what it was taken for")  # fmt: skip
@@ -96,7 +99,7 @@ def choose(found: Mapping[str, tuple[RunDir, Confusions]], address_moved: bool) 
     best = sorted(found, key=lambda key: (found[key][1].data != "birds", -_share(found[key][1])))
     asked = st.query_params.get("model")
     if asked is not None and asked not in found:
-        st.warning(f"No confusions of {asked[:80]!r} are here: they are counted when it is measured on its test "
+        st.warning(f"No confusions of {text.plain(repr(asked), 80)} are here: they are counted when it is measured on its test "
                    "pictures.", icon=":material/link_off:")  # fmt: skip
     if address_moved or st.session_state.get(_KEY) not in found:
         st.session_state[_KEY] = asked if asked in found else best[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import charts, controls, diagram, figures, present, preview, switches
+from pages.shared import charts, controls, diagram, figures, present, preview, switches, text
 from training import address, catalogue, toggles
 from training.describe import describe
 from training.keras_code import keras_code
@@ -91,7 +91,7 @@ def header(spec: RunSpec) -> None:
 def refused(errors: dict[str, str]) -> None:
     """What could not be set; each reason stands by its switch as well, which may be in another tab."""
     if sentence := errors.get(address.FROM):
-        st.warning(sentence, icon=":material/link_off:")
+        st.warning(text.plain(sentence), icon=":material/link_off:")
     if labels := [toggles.BY_KEY[key].label for key in errors if key in toggles.BY_KEY]:
         st.warning(
             f"Not possible, and left out: {', '.join(labels)}. The reason stands by the switch.",

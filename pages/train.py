@@ -90,10 +90,8 @@ def prepare(address_moved: bool) -> None:
         st.button("Start training", type="primary", icon=":material/play_arrow:", disabled=True)
         run.others(None)
         return
-    if "data" in st.query_params and asked not in names and asked in data.NAMES and not data.info(asked).available:
-        st.warning(
-            f"The address asks for {data.info(asked).title}, which is not here yet.", icon=":material/folder_off:"
-        )
+    if "data" in st.query_params and asked not in names:
+        st.warning(f"The address asks for {_unfit(asked, design)}.", icon=":material/folder_off:")
     st.caption(f"{info.title}: {text.pictures(info)}.")
     spec, alone = plan.taught(plan.planned(design, info.name, info.classes, seed, minutes=minutes, epochs=epochs))
     if alone:
@@ -113,6 +111,17 @@ def prepare(address_moved: bool) -> None:
     run.others(None)
     with suppress(RunError, OSError):  # a start is then slower, and says itself what is wrong
         launcher.expect(spec)
+
+
+def _unfit(name: str, design: RunSpec) -> str:
+    """Pictures that the design cannot be trained on here, and why."""
+    if name not in data.NAMES:
+        return f"the pictures {text.plain(repr(name), 80)}, which Plumage does not know: it has {', '.join(data.NAMES)}"
+    info = data.info(name)
+    if not info.available:
+        return f"{info.title}, which is not here yet"
+    sizes = (" × ".join(map(str, shape[:2])) for shape in (info.picture_size, design.network.input_shape))
+    return f"{info.title}, whose pictures are {next(sizes)} pixels, and this network takes {next(sizes)}"
 
 
 def of_command_line(name: str) -> None:
@@ -185,7 +194,7 @@ def main() -> None:
     try:
         found = own_run(asked)
     except RunError as error:
-        st.warning(str(error), icon=":material/search_off:")
+        st.warning(text.plain(str(error)), icon=":material/search_off:")
         controls.link("train", "Prepare a new training", controls.design_query(), icon=":material/add:")
         run.others(None)
         return

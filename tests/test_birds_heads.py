@@ -464,6 +464,24 @@ def test_a_head_of_another_map_is_refused_before_anything_is_computed(birds, mon
         commands.check_data(spec((16,), "birds-finetune-repaired", **{"fit.teacher": "nobody"}))
 
 
+def test_a_fine_tuning_of_all_at_once_begins_with_the_file_that_ships(birds, monkeypatch, tmp_path):
+    from training import commands
+
+    def missing():
+        raise pretrained.WeightsError("The weights in full are not here.")
+
+    monkeypatch.setattr(data, "NAMES", ("birds",))
+    shipped = tmp_path / "compact.npz"
+    shipped.touch()
+    backbone = replace(backbones.of(spec((9, 9, 16), "birds-fc").data), source=missing)
+    monkeypatch.setattr(backbones, "of", lambda _: backbone)
+    monkeypatch.setattr(backbones, "shipped", lambda _: shipped)
+    commands.check_data(spec((7, 7, 16), "birds-finetune-fc"))
+    for name, shape in (("birds-fc", (7, 7, 16)), ("birds-finetune-repaired", (16,))):
+        with pytest.raises(data.DataError, match="in full are not here"):
+            commands.check_data(spec(shape, name))
+
+
 def test_the_time_of_a_system_grows_with_the_area_of_its_pictures():
     from training.birds import everything
 

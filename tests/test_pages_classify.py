@@ -17,13 +17,14 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import answers, controls, jobs, pictures
+from pages.shared import answers, controls, jobs, pictures, sources
 from pages.shared import models as model_choice
 from tests import small
 from tests.models import make_model
 from tests.page import show as show_page
 from training import catalogue, launcher, predict, rundir
 from training.pictures import MAX_BYTES, Crop, resize
+from training.pictures import read as pictures_read
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -114,6 +115,31 @@ def test_clicked_samples_and_no_explanation_come_back_with_the_page(models):
     at.switch_page("pages/classify.py").run()
     assert at.pills(key="sample-drawn").value == ["sdrawn0", "sdrawn2"] and html(at).count('class="tops') == 2
     assert at.segmented_control(key="method-3").value == "off"
+
+
+def test_dropped_pictures_come_back_with_the_page_until_they_are_removed(models):
+    at = dropped(show(), ("mine.png", png(1)))
+    at.switch_page("pages/home.py").run()
+    at.switch_page("pages/classify.py").run()
+    assert "mine.png" in html(at) and html(at).count('class="tops') == 1
+    at = dropped(at, ("other.png", png(2)))
+    assert html(at).count('class="tops') == 2
+    at.button(key="remove-before").click().run()
+    assert "mine.png" not in html(at) and html(at).count('class="tops') == 1
+
+
+def test_no_more_pictures_are_read_than_are_shown(models, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sources, "read", lambda content, name: seen.append(name) or pictures_read(content, name))
+    at = dropped(show(model="shipped"), *((f"{number}.png", png(number)) for number in range(100, 120)))
+    assert len(seen) == sources.MOST and "first 12" in at.warning[0].value
+
+
+def test_what_an_address_or_a_file_is_called_is_no_markdown(models):
+    at = show(model="![p](https://elsewhere/p.png)")
+    assert r"\!\[p\](https\://elsewhere/p.png)" in at.warning[0].value
+    at = dropped(at, ("[a](b).png", b"no picture"))
+    assert at.error[0].value.startswith(r"\[a\](b).png ")
 
 
 @pytest.mark.parametrize("held", [["a"], ["a", "b"], ["b", "a"], ["a", "c", "d", "e"]])

@@ -308,6 +308,19 @@ def test_pictures_are_drawn_anew_on_request() -> None:
     assert again[:5] == images[:5] and not set(again[5:10]) & set(images[5:10])
 
 
+def test_damaged_pictures_are_told_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cifar100-25").mkdir()
+    for name in ("train.bin", "test.bin"):
+        (tmp_path / "cifar100-25" / name).write_bytes(bytes(3074 * 10))
+    monkeypatch.setenv("PLUMAGE_DATA", str(tmp_path))
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
+    at.switch_page("pages/design.py")
+    at.query_params["from"] = "basenet"
+    at.session_state["design-tab"] = "Pictures"
+    at.run()
+    assert not at.exception and any("10 pictures where" in warning.value for warning in at.warning)
+
+
 def test_mixed_pictures_are_shown_with_what_their_labels_are_worth() -> None:
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     at.switch_page("pages/design.py")
@@ -523,6 +536,8 @@ def test_the_mean_of_an_epoch_is_not_drawn_behind_its_own_finer_points() -> None
         (text.change(5, 5), "same"), (text.change(47, 100), "−53 %"), (text.change(700, 100), "×7.00"),
         (text.duration(9.96), "10.0 s"), (text.duration(75), "1 min 15 s"), (text.duration(3_900), "1 h 05 min"),
         (text.duration(200_000), "2 d 8 h"), (text.signed(-0.46), "−0.5"), (text.plural(1, "class", "classes"), "1 class"),
+        (text.epochs(1234), "1,234"), (text.epochs(27), "27"), (text.epochs(0.3125), "0.312"), (text.epochs(99.96), "100"),
+        (text.plain("a_b [x](y) $1 :red[c]"), r"a\_b \[x\](y) \$1 \:red\[c\]"), (text.plain("x" * 99, 10), "x" * 9 + "…"),
     ],
 )  # fmt: skip
 def test_numbers_are_written_for_people(told: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from pages.shared import again, controls, jobs, plan, runs, stories, text
 from tests import small
 from tests.page import ran, show
-from training import catalogue, cost, launcher, results, rundir
+from training import catalogue, cost, data, launcher, results, rundir
 from training.rundir import RunDir
 from training.spec import RunSpec
 
@@ -385,6 +386,20 @@ def test_stop_takes_a_waiting_run_out_of_the_queue(places: Path) -> None:
     assert run.status()["state"] == "stopped" and button(at, "Resume")
 
 
+def test_a_stop_that_fails_says_so(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = rundir.create(DRAWN, queued=True)
+    at = show("train", run=run.id)
+
+    def refuse(run: rundir.RunDir) -> None:
+        raise rundir.RunError("The disk is full.")
+
+    monkeypatch.setattr(launcher, "stop", refuse)
+    ran(at)  # buttons with the new one
+    button(at, "Stop").click()
+    ran(at)
+    assert [error.value for error in at.error] == ["The disk is full."]
+
+
 def test_delete_asks_first_and_then_leaves_nothing(places: Path) -> None:
     run = finished(DRAWN)
     at = show("train", run=run.id)
@@ -605,6 +620,16 @@ def test_pictures_of_an_address_that_are_not_here_are_named(places: Path) -> Non
     at = show("train", data="cifar10", **{"from": "basenet"})
     assert [warning.value for warning in at.warning] == ["The address asks for CIFAR-10, which is not here yet."]
     assert not show("train", data="drawn", **{"from": "basenet"}).warning and not show("train").warning
+    at = show("train", data="no[such](x)", **{"from": "basenet"})
+    assert r"the pictures 'no\[such\](x)', which Plumage does not know" in at.warning[0].value
+
+
+def test_pictures_of_another_size_in_an_address_are_named(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = [dataclasses.replace(info, available=True) for info in data.status()]
+    monkeypatch.setattr(data, "status", lambda: here)
+    monkeypatch.setattr(data, "info", lambda name: next(info for info in here if info.name == name))
+    at = show("train", data="birds", **{"from": "basenet"})
+    assert "whose pictures are 224 × 224 pixels, and this network takes 32 × 32" in at.warning[0].value
 
 
 def test_a_link_counts_before_what_was_chosen(places: Path) -> None:

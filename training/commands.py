@@ -58,7 +58,9 @@ def check_data(spec: RunSpec) -> None:
     if spec.data.backbone:
         try:
             backbone = backbones.of(spec.data)
-            backbone.check()
+            backbone.check(
+                compact=spec.fit.fine_tune == "all at once"
+            )  # there, training begins with the file that ships
         except pretrained.WeightsError as error:
             raise data.DataError(str(error)) from None
         map_shape = backbone.map_shape

@@ -234,7 +234,10 @@ _BLOCK_KINDS = ("conv", "pool", "flatten", "global_pool", "dense", "dropout")
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except RecursionError:
+        return "what is nested too deep"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -30,7 +30,8 @@ def design() -> RunSpec:
     spec, errors = address.from_query(design_query() or st.session_state.get(_KEY) or {})
     for sentence in errors.values():
         st.warning(
-            f"One setting in the address is not possible and was left out. {sentence}", icon=":material/link_off:"
+            f"One setting in the address is not possible and was left out. {text.plain(sentence)}",
+            icon=":material/link_off:",
         )
     return spec
 
@@ -103,7 +104,7 @@ def refuse(sentence: str) -> None:
 def refusal() -> None:
     """Why the last click could not be followed, if so, once."""
     if refused := st.session_state.pop(_REFUSED, ""):
-        st.error(refused, icon=":material/error:")
+        st.error(text.plain(refused), icon=":material/error:")
 
 
 def changes(spec: RunSpec) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.shared import text
 from training.data import DataInfo
 from training.job import Job
 
@@ -46,7 +47,7 @@ def offer(label: str, *command: str, icon: str, help: str | None = None) -> None
         _watch(label, command)
         return
     if wrong := problem(*command):
-        st.error(wrong, icon=":material/error:")
+        st.error(text.plain(wrong), icon=":material/error:")
     st.button(label, key="-".join(command), icon=icon, help=help, on_click=start, args=command)
 
 

@@ -91,7 +91,7 @@ def _why_not(name: str) -> str:
     try:
         state = rundir.find(name).status()["state"]
     except RunError:
-        return f"The address asks for the model {name[:80]!r}, which is not here."
+        return f"The address asks for the model {text.plain(repr(name), 80)}, which is not here."
     if state == "finished":
         return f"{name} has no weights on this machine: train it again to classify with it."
     return f"{name} is {state}: it can classify when it has finished, since its weights are chosen and calibrated then."

@@ -99,7 +99,7 @@ def apart_from_report(spec: RunSpec, epochs: float) -> list[str]:
             f"the pictures, {spec.data.name} instead of the report's {theirs}, so the figures are not comparable"
         )
     if entry.report.epochs and epochs != entry.report.epochs:
-        apart.append(f"{epochs:.3g} epochs instead of {entry.report.epochs}")
+        apart.append(f"{text.epochs(epochs)} epochs instead of {entry.report.epochs}")
     rows = runs.differences([entry.spec, spec])
     return [*apart, *(f"{row['setting']} {row['1']}" for row in rows if row["setting"] not in _TOLD)]
 

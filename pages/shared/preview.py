@@ -11,6 +11,7 @@ from pages.shared import text
 from pages.shared.pictures import address
 from training import data
 from training.augment_reference import augment, mix, normalize, statistics
+from training.data import DataError
 from training.spec import RunSpec
 
 COUNT = 5
@@ -33,7 +34,11 @@ def show(spec: RunSpec) -> None:
     info = data.info(spec.data.name)
     if not info.available:  # asked every time: it may have been fetched meanwhile
         info = data.info("drawn")
-    pictures = _samples(info.name)
+    try:
+        pictures, (mean, std) = _samples(info.name), _statistics(info.name, spec.data.normalization)
+    except DataError as error:  # its files are there and damaged
+        st.warning(text.plain(str(error)), icon=":material/folder_off:")
+        return
     on = spec.data.augmentation.on
     why = (
         "Draw the random changes anew, as every epoch does"
@@ -56,7 +61,6 @@ def show(spec: RunSpec) -> None:
         labels = '<span class="corner"></span>' + "".join(
             f'<span class="label">{text.percent(share, 0)} + {text.percent(1 - share, 0)}</span>' for share in shares
         )
-    mean, std = _statistics(info.name, spec.data.normalization)
     seen = normalize(changed, mean, std)
     rows.append(("As the network sees it", _visible(seen, spec.data.normalization)))
     cells = ['<span class="corner"></span>']

@@ -90,11 +90,12 @@ def progress(status: dict[str, Any], spec: RunSpec) -> None:
         share = elapsed / (elapsed + left) if left is not None else 0.0
         st.progress(min(share, 1.0), f"{_place(status, spec)}{told}")
     elif state == "failed":
-        st.error(status.get("message") or "The training failed; log.txt in its directory says more.", icon=ICONS[state])
+        told = status.get("message") or "The training failed; log.txt in its directory says more."
+        st.error(text.plain(told), icon=ICONS[state])
     else:
         st.markdown(f"{ICONS[state]} **{state.capitalize()}** · {_place(status, spec)} · {text.duration(elapsed)}")
         if status.get("message"):
-            st.caption(status["message"])
+            st.caption(text.plain(status["message"]))
 
 
 def _place(status: dict[str, Any], spec: RunSpec) -> str:
@@ -102,7 +103,7 @@ def _place(status: dict[str, Any], spec: RunSpec) -> str:
     epoch, step, steps = status.get("epoch", 0), status.get("step", 0), status.get("steps_per_epoch")
     if status["state"] == "finished" or not steps:
         done = epoch + (step / steps if steps else 0)
-        return f"{done:.3g} epoch{'' if done == 1 else 's'}"
+        return f"{text.epochs(done)} epoch{'' if done == 1 else 's'}"
     return f"Epoch {min(epoch + 1, spec.fit.max_epochs)} of {spec.fit.max_epochs}, step {step} of {steps}"
 
 
@@ -110,10 +111,14 @@ def figures_of(spec: RunSpec, history: list[dict[str, Any]]) -> None:
     top, least = runs.kept(spec, history), runs.best(history)
     if top is None or least is None:
         return
-    why = "lowest validation loss" if spec.fit.early_stopping else f"the last; lowest loss at {least['epoch']:.3g}"
+    why = (
+        "lowest validation loss"
+        if spec.fit.early_stopping
+        else f"the last; lowest loss at {text.epochs(least['epoch'])}"
+    )
     gap = f"Training less validation accuracy. {curves.TRAINING}, so the gap can be below 0."
     figures.show([
-        figures.Card("Epoch kept", f"{top['epoch']:.3g}", why),
+        figures.Card("Epoch kept", text.epochs(top["epoch"]), why),
         figures.Card("Validation accuracy", text.percent(top["val_accuracy"]), "there"),
         figures.Card("Validation loss", f"{top['val_loss']:.3f}", "there"),
         figures.Card("Overfitting gap", f"{text.signed(100 * (top['accuracy'] - top['val_accuracy']))} points", "there", gap),
@@ -127,6 +132,7 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         if state in ACTIVE:
             st.button("Stop", icon=":material/stop:", on_click=_do, args=(launcher.stop, run, ACTIVE))
+            controls.refusal()
             return
         # What failed may fail again, until its design is changed: so going on is not the first thing to do.
         if state != "finished":
@@ -195,7 +201,7 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
         st.button("Measuring …" if busy else "Measure on the test pictures", icon=":material/fact_check:",
                   disabled=busy, key="measure", on_click=jobs.start, args=("evaluate", run.id))  # fmt: skip
         if problem := jobs.problem("evaluate", run.id):
-            st.error(f"The run could not be measured. {problem}", icon=":material/error:")
+            st.error(f"The run could not be measured. {text.plain(problem)}", icon=":material/error:")
         return
     entry, pictures, accuracy = runs.entry(spec), measured["pictures"], measured["accuracy"]
     error = sqrt(accuracy * (1 - accuracy) / pictures)

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from pages.shared import pictures, present
+from pages.shared import pictures, present, text
 from training import data
 from training.data import DataError
 from training.pictures import MAX_BYTES, PictureError, read, resize, square
 
 MOST = 12  # pictures at a time
 SAMPLES = 8
+_LATEST, _BEFORE = "latest uploads", "uploads of before"  # in the session: all that are shown; those of the last visit
 _CLICKED = "clicked samples"  # in the session: of each data set, the keys of those that were clicked
 
 
@@ -33,23 +34,40 @@ def any_chosen() -> bool:
     """Whether a picture was dropped in or a sample clicked, as of the last click."""
     state = st.session_state
     drawn = [state.get(key) for key in state if str(key).startswith("sample-")]
-    return bool(state.get("uploads")) or any(drawn) or any(state.get(_CLICKED, {}).values())
+    return bool(state.get("uploads") or state.get(_LATEST)) or any(drawn) or any(state.get(_CLICKED, {}).values())
 
 
 def uploads() -> list[Item]:
-    """The pictures that were dropped in; a file that is none gets its sentence."""
+    """The pictures that were dropped in, `MOST` at most; a file that is none gets its sentence.
+
+    Streamlit's uploader forgets its files on a visit to another page: they stand beside it then, until they are removed.
+    """
+    state = st.session_state
+    if "uploads" not in state:  # the page has just been come to
+        state[_BEFORE] = state.get(_LATEST, [])
     files = st.file_uploader(
         "Pictures to classify: JPEG, PNG, WebP, GIF or BMP", accept_multiple_files=True, key="uploads",
         max_upload_size=MAX_BYTES // 2**20, help="Several at a time. They stay on this machine.",
     )  # fmt: skip
+    if before := state[_BEFORE]:
+        kept = text.plural(len(before), "picture")
+        st.button(f"Remove {kept} of before", icon=":material/close:", key="remove-before", on_click=_remove)
     found: list[Item] = []
-    for file in files:
+    state[_LATEST] = []
+    for file in [*files, *before]:
+        if len(found) == MOST:
+            break
         problem, item = _read(file.file_id, file.name, file)
         if item is None:
-            st.error(problem, icon=":material/broken_image:")
-        elif len(found) < MOST:
+            st.error(text.plain(problem), icon=":material/broken_image:")
+        else:
             found.append(item)
+            state[_LATEST].append(file)
     return found
+
+
+def _remove() -> None:
+    st.session_state[_BEFORE] = []
 
 
 def with_samples(uploaded: list[Item]) -> list[Item]:
@@ -60,7 +78,7 @@ def with_samples(uploaded: list[Item]) -> list[Item]:
     return found[:MOST]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(max_entries=2 * MOST, show_spinner=False)
 def _read(file_id: str, name: str, _file: Any) -> tuple[str, Item | None]:
     try:
         picture = read(_file.getvalue(), name)
@@ -84,7 +102,7 @@ def samples() -> list[Item]:
         try:
             shown = _samples(source)
         except DataError as error:
-            st.warning(str(error), icon=":material/folder_off:")
+            st.warning(text.plain(str(error)), icon=":material/folder_off:")
             return []
         labels = {item.key: f"![{item.name}]({pictures.address(resize(square(item.pixels), 64))}) {item.name}"
                   for item in shown}  # fmt: skip

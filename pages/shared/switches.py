@@ -124,7 +124,7 @@ def _high(key: str, usual: Any) -> Any:
 
 def _beneath(toggle: Toggle, spec: RunSpec, error: str | None) -> None:
     if error:
-        st.error(error, icon=":material/block:")
+        st.error(text.plain(error), icon=":material/block:")
     if not present.is_on():
         st.caption(toggle.help)
     if (told := effect(toggle, spec)) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from training.data import DataInfo
 
 
@@ -68,6 +70,17 @@ def pictures(info: DataInfo) -> str:
         f"{plural(info.classes, 'class', 'classes')}, {info.train:,} pictures to train on, "
         f"{info.validation:,} for validation, {info.test:,} for the test"
     )
+
+
+def epochs(number: float) -> str:
+    """Epochs, whole or not: "0.31", "27", "1,234"."""
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:.3g}"
+
+
+def plain(words: str, most: int = 600) -> str:
+    """Words of an address, a file's name or an error, for where Markdown is read: shown letter for letter, shortened."""
+    kept = words if len(words) <= most else words[: most - 1] + "…"
+    return re.sub(r"([\\`*_\[\]<>~$:!#|])", r"\\\1", kept)
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:

@@ -81,10 +81,13 @@ class Backbone:
             raise WeightsError(_broken(path, self.title, error)) from None
         return self._cut(model)
 
-    def check(self) -> None:
-        """Raise `WeightsError` where the weights are missing and are not downloaded when they are needed."""
+    def check(self, compact: bool = False) -> None:
+        """Raise `WeightsError` where the weights are missing and are not downloaded when they are needed.
+
+        `compact`: the file that ships will do.
+        """
         if self.name != RESNET50.name:
-            self.source()
+            self.deployed() if compact else self.source()
 
     def deployed(self) -> Path:
         """The compact file that ships, where there is one, else the source."""
