@@ -75,6 +75,11 @@ def test_a_wrong_name_is_told(capsys):
     assert "no-such-network" in capsys.readouterr().err
 
 
+def test_a_head_is_refused_before_anything_is_measured(capsys):
+    assert bench.main(["birds-fc-basic"]) == 2
+    assert "birds-fc-basic is a head on a pretrained network" in capsys.readouterr().err
+
+
 def test_the_bound_does_every_convolution():
     """Twice the batch, about twice the work: nothing was left out by the graph's optimizer."""
     times = []

@@ -212,6 +212,51 @@ def test_a_stop_does_not_wait_for_a_long_step(tmp_path: Path, monkeypatch: pytes
     assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
 
 
+@pytest.mark.parametrize("killed", ["before the checkpoint", "after it"])
+def test_killed_between_its_best_weights_and_its_checkpoint_a_run_keeps_the_right_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: str
+) -> None:
+    from training.engine import Engine
+
+    class Killed(BaseException):
+        pass
+
+    losses, kept = [1.0, 0.5, 2.0, 2.0, 2.0], []
+    checkpoint, keep = fit.Fitting.checkpoint, fit.Fitting.keep_best
+
+    def evaluate(self: Engine, *_: Any, draw: int, **__: Any) -> tuple[float, float, float]:
+        kept.append((draw, self.weights()))
+        return losses[draw], 0.5, 1.0
+
+    def stop(self: fit.Fitting) -> None:
+        if self.progress.epoch == 2:  # the second is over, and was the best
+            raise Killed
+        (checkpoint if killed == "before the checkpoint" else keep)(self)
+
+    monkeypatch.setattr(Engine, "evaluate", evaluate)
+    run = make(tmp_path / "run", small.spec(fit__early_stopping={"patience": 2, "max_epochs": 5}))
+    with monkeypatch.context() as patch:
+        patch.setattr(fit.Fitting, "checkpoint" if killed == "before the checkpoint" else "keep_best", stop)
+        fitting = fit.Fitting(run, lambda line: None, small.dataset(), None)
+        with pytest.raises(Killed):
+            fitting.train()
+    assert (
+        run.file("best.new.npz").is_file() and fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
+    )
+    best = [values for draw, values in kept if draw == 1][-1]
+    assert all(np.array_equal(weights(run)[name], value) for name, value in best.items())
+    assert run.card()["figures"]["chosen_epoch"] == 2 and not run.file("best.new.npz").exists()  # type: ignore[index]
+
+
+def test_test_figures_that_were_taken_stand_where_a_run_finishes_twice(unbroken: RunDir, tmp_path: Path) -> None:
+    """It was killed after its card and before its last word, measured, and resumed."""
+    run = make(tmp_path / "run", small.spec())
+    run.write_card(small.card(figures={"test": {"loss": 1.0, "accuracy": 0.5, "pictures": 30}}))
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
+    figures = run.card()["figures"]  # type: ignore[index]
+    assert figures["test"] == {"loss": 1.0, "accuracy": 0.5, "pictures": 30} and figures["epochs"] == 3
+
+
 def test_early_stopping_goes_back_to_the_best_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from training.engine import Engine
 

@@ -81,10 +81,11 @@ def test_the_code_is_plain_keras() -> None:
 
 
 CHANGES: dict[str, dict[str, Any]] = {
-    "basenet": {},
+    "basenet": {"fit.momentum": 1.0},
     "basenet-norm-aug-es": {"fit.momentum": 0.5, "fit.learning_rate": 0.1, "fit.seed": 7, "fit.minutes": 2},
     "basenet-bn": {"fit.schedule": "cosine", "fit.early_stopping": None, "fit.epochs": 3, "fit.batch_size": 32},
     "basenet-norm": {"fit.schedule": "constant", "fit.warmup_epochs": 2, "fit.nesterov": True},
+    "basenet-norm-aug": {"fit.schedule": "constant", "fit.learning_rate": 1.0, "fit.momentum": 0.0},
     "basenet-bn-dropout": {"fit.schedule": "cosine", "fit.warmup_epochs": 1, "fit.early_stopping.patience": 5},
     "basenet-3x3": {"fit.dropout_ramp": 0.5, "fit.label_smoothing": 0.1},
     "basenet-avgpool": {"fit.schedule": "cosine", "fit.warmup_epochs": 3, "fit.early_stopping": None, "fit.epochs": 2},

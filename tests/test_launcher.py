@@ -15,6 +15,7 @@ import pytest
 from tests import small
 from training import catalogue, handover, launcher, paths, rundir, standby
 from training.ahead import Ahead
+from training.process import process_identity
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
@@ -99,6 +100,41 @@ def test_only_what_was_submitted_is_taken(idle: list[None]) -> None:
     assert launcher.queue() == [] and launcher.take_next() is None
     run = launcher.submit(small.spec(fit__seed=1))
     assert launcher.take_next() == run and state(run) == "running" and launcher.take_next() is None
+
+
+def test_a_run_that_cannot_be_begun_keeps_no_other_waiting(idle: list[None]) -> None:
+    broken, other = (launcher.submit(small.spec(fit__seed=seed)) for seed in range(2))
+    broken.file("stop").mkdir()
+    assert launcher.take_next() == other and state(broken) == "failed"
+    assert "could not be begun" in broken.status()["message"] and launcher.queue() == [other]
+
+
+def test_an_error_of_the_waiting_process_starts_no_other(idle: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    launcher.submit(small.spec())
+    idle.clear()
+
+    def fail(*_: object) -> None:
+        raise RunError("The disk is full.")
+
+    monkeypatch.setattr(standby, "wait_for_run", fail)
+    with pytest.raises(RunError):
+        standby.main()
+    assert not idle
+
+
+def test_a_stop_lets_a_run_finish_that_has_its_card(idle: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "STOP_SECONDS", 0.1)
+    run = launcher.submit(small.spec())
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        run.write_status(state="running", **process_identity() | {"pid": process.pid, "process_birth": None,
+                         "process_started": psutil.Process(process.pid).create_time()})  # fmt: skip
+        run.write_card(small.card())
+        launcher.stop(run)
+        assert process.poll() is None and state(run) == "running"
+        run.file("card.json").unlink()
+        launcher.stop(run)
+        process.wait(5)
+        assert state(run) == "stopped" and not psutil.pid_exists(process.pid)
 
 
 def test_delete_is_for_runs_at_rest(idle: list[None], tmp_path: Path) -> None:

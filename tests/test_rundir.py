@@ -120,6 +120,18 @@ def test_a_damaged_file_is_passed_over(run: RunDir, name: str, content: str) -> 
         ),
         ({"calibration": {"temperature": 0.0}}, "calibration.temperature"),
         ({"picture_size": "32"}, "picture_size"),
+        (
+            {
+                "calibration": {
+                    "temperature": 1.0,
+                    "ece": {"before": 0.1, "after": 0.1},
+                    "loss": {"before": 1.0, "after": 1.0},
+                    "pictures": 9,
+                    "unlike": {"false_alarms": 0.05, "precision": [1.0], "max_distance": 1.0, "min_energy": 1.0},
+                }
+            },
+            "calibration.unlike",
+        ),
     ],
 )
 def test_a_damaged_card_is_none_and_whoever_needs_it_says_what_is_wrong(run: RunDir, change: dict, told: str) -> None:

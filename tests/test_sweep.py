@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests import small
-from training import catalogue, rundir, ship, sweep
+from training import catalogue, rundir, ship, sweep, sweep_jobs
 from training.process import process_identity
 from training.rundir import RunDir
 
@@ -224,6 +224,21 @@ def test_of_each_seed_the_small_come_first_and_only_they_share_the_time():
     ] * 2
     assert sweep.side_by_side([todo[1]] * 3) == 1
     assert 1 <= sweep.side_by_side(todo[::3]) <= 2
+
+
+def test_who_learns_from_a_teacher_comes_after_all_others(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
+    ordered = [job for group in sweep_jobs.groups(sweep_jobs.jobs(["final-taught", "plumage-long", "basenet"], 2))
+               for job in group]  # fmt: skip
+    assert [(job.spec.name, job.spec.fit.seed) for job in ordered] == [
+        ("basenet", 0), ("plumage-long", 0), ("basenet", 1), ("plumage-long", 1), ("final-taught", 0), ("final-taught", 1),
+    ]  # fmt: skip
+    monkeypatch.setattr(sweep, "MEASURED_STEPS", 1)
+    seconds, steps = sweep.measure(
+        catalogue.variant("basenet").spec.replace({"data.name": "drawn", "fit.teacher": "nobody"})
+    )
+    assert seconds > 0 and steps > 0
 
 
 def test_a_run_of_another_spec_in_its_place_is_told_and_never_published(sweeping, tmp_path):

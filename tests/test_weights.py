@@ -83,6 +83,33 @@ def test_a_file_that_is_no_weights_is_refused(tmp_path: Path) -> None:
         weights.load(tmp_path / "w.npz")
 
 
+def test_a_file_of_something_else_than_numbers_is_broken(run: RunDir, tmp_path: Path) -> None:
+    arrays = rundir.read_arrays(run.file("weights.npz"))
+    rundir.write_arrays(tmp_path / "w.npz", arrays | {"conv_1/kernel": np.array("text")})
+    with pytest.raises(RunError, match="is broken: it holds something else than numbers"):
+        weights.load(tmp_path / "w.npz")
+
+
+def test_an_evaluation_keeps_what_another_stored_meanwhile(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run.card()
+    assert before
+    try:
+        figures = before["figures"] | {"test": None}
+        run.write_card(before | {"figures": figures})
+        change = RunDir.change_card
+
+        def meanwhile(self: RunDir, alter: Any) -> None:
+            change(self, lambda card: card["figures"].update(test={"loss": 1.0, "accuracy": 0.5, "pictures": 60}))
+            change(self, alter)
+
+        monkeypatch.setattr(RunDir, "change_card", meanwhile)
+        evaluate(run, flips=True)
+        stored = run.card()["figures"]["test"]  # type: ignore[index]
+        assert stored["loss"] == 1.0 and stored["with_flips"]["pictures"] == 60
+    finally:
+        run.write_card(before)
+
+
 def test_the_test_figures_are_taken_once_and_reproduced_exactly(run: RunDir) -> None:
     first = evaluate(run)
     card = run.card()

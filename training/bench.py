@@ -44,6 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
+    if heads := [spec.name for spec in specs if spec.data.backbone]:
+        print(
+            f"bench compares networks on pictures, and {heads[0]} is a head on a pretrained network.", file=sys.stderr
+        )
+        return 2
     try:
         options.out.open("a").close()  # now, not after the measuring
     except OSError as error:

@@ -5,9 +5,9 @@ Fields beside these are kept as they are.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -65,8 +65,24 @@ class Detected(_Part):
 
 
 class Unlike(_Part):
+    """See `training.unlike`: of a network, where its pictures' statistics lie; of a head, the largest residual."""
+
     false_alarms: Share
     detection: dict[str, Detected] = {}
+    mean: list[FiniteFloat] | None = None
+    precision: list[FiniteFloat] | None = None  # the upper half of a symmetric matrix
+    max_distance: FiniteFloat | None = None
+    min_energy: FiniteFloat | None = None
+    max_residual: FiniteFloat | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        size = len(self.mean or ())
+        if self.precision is not None and (
+            len(self.precision) != size * (size + 1) // 2 or None in (self.max_distance, self.min_energy)
+        ):
+            raise ValueError("mean, precision, max_distance and min_energy do not fit each other")
+        return self
 
 
 class Calibration(_Part):

@@ -126,7 +126,9 @@ def predict(run: RunDir, files: list[str], top: int) -> dict[str, Any]:
     size, names = classifier.picture_size, predicting.class_names(card)
     pixels = np.empty((len(files), size, size, 3), np.uint8)
     for place, file in enumerate(files):  # of a thousand photos, one is held whole at a time
-        pixels[place] = pictures.resize(pictures.square(pictures.read(_content(file), file).pixels), size)
+        pixels[place] = pictures.resize(
+            pictures.square(pictures.read(_content(file, pictures.MAX_BYTES + 1), file).pixels), size
+        )
     probabilities, unlike = classifier.classify(pixels)
     answers = []
     for number, file in enumerate(files):
@@ -139,8 +141,8 @@ def predict(run: RunDir, files: list[str], top: int) -> dict[str, Any]:
     return {"model": run.id, "pictures": answers}
 
 
-def _content(file: str, size: int = -1) -> bytes:
-    """The first `size` bytes of a file, by default all; raises `RunError` where it cannot be read."""
+def _content(file: str, size: int) -> bytes:
+    """The first `size` bytes of a file; raises `RunError` where it cannot be read."""
     try:
         with Path(file).open("rb") as opened:
             return opened.read(size)

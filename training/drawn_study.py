@@ -14,6 +14,7 @@ from typing import Any
 
 from training import catalogue, data
 from training.paths import ROOT
+from training.rundir import write_atomic
 from training.spec import RunSpec
 
 SEEDS = (0, 1, 2)
@@ -64,7 +65,7 @@ def measure(path: Path) -> dict[str, dict[str, float]]:
         if seed not in figures.setdefault(name, {}):
             figures[name][seed] = round(trained(spec, dataset, test), 4)
             content = {"pictures": dataset.sha256, "accuracy": figures}
-            path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            write_atomic(path, json.dumps(content, indent=1) + "\n")
         print(f"{name}, seed {seed}: {figures[name][seed]:.4f}", flush=True)
     return figures
 

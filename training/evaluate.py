@@ -73,5 +73,6 @@ def evaluate(run: RunDir, flips: bool = False) -> dict[str, Any]:
             confusions.write(run, confusions.Confusions.of(name, predict.class_names(card), logits, labels))
         if new := {key: value for key, value in taken.items() if key not in (stored or {})}:
             when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-            run.change_card(lambda card: card["figures"].update(test=when | (stored or {}) | new))
+            # What another evaluation has stored meanwhile stands.
+            run.change_card(lambda card: card["figures"].update(test=when | new | (card["figures"].get("test") or {})))
     return {"run": run.id, "data": name, "test": taken, "card": stored}

@@ -19,6 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from training import handover
+from training.files import patiently
 from training.progress import Progress, short
 from training.rundir import RunDir, RunError, read_arrays, write_arrays
 from training.supervisor import Diverged, Stopped, Supervised
@@ -32,6 +33,7 @@ POINT_SECONDS = 1.0  # between two in-epoch points of the history
 CHECKPOINT_SECONDS = 20.0, 300.0  # between two within an epoch: at least, and at most where one takes long
 CHECKPOINT_SHARE = 0.05  # of the time, between these bounds
 LARGEST_LOSS = 1e6  # nats; guessing costs ln(classes), about 3
+BEST_STEP = "validated after step"  # in the file of the best weights
 SMALLEST_SPREAD = 1e-5  # between the logits of different pictures; rounding alone makes less
 
 Report = Callable[[dict[str, Any]], None]  # called with every line of the history
@@ -55,7 +57,7 @@ def fit(
     begun and `resume` is not set.
 
     Where a stop had to leave the training behind in the middle of a step, its thread still
-    computes when this returns (and writes nothing any more): end the process with `os._exit`.
+    computes when this returns, and may be ending the write of a checkpoint: end the process with `os._exit`.
     """
     lock = FileLock(run.file(".lock"))
     try:
@@ -219,8 +221,10 @@ class Fitting(Supervised):
         if progress.best is None or val_loss < progress.best:
             progress.best, progress.best_epoch = val_loss, short(progress.fraction())
             if self.spec.fit.early_stopping:
-                write_arrays(self.run_dir.file("best.npz"), self.engine.weights())
+                step = {BEST_STEP: np.array(progress.validated)}
+                write_arrays(self.run_dir.file("best.new.npz"), self.engine.weights() | step)
         self.checkpoint()
+        self.keep_best()
         self.write_progress(now=True)
 
     # --- Files ----------------------------------------------------------------------------------
@@ -254,6 +258,16 @@ class Fitting(Supervised):
         end, (least, most) = time.monotonic(), CHECKPOINT_SECONDS
         self.next_checkpoint = end + min(max(least, (end - start) / CHECKPOINT_SHARE), most)
 
+    def keep_best(self) -> None:
+        """The new best weights take the place of the old ones, once a checkpoint says that they are the best."""
+        new = self.run_dir.file("best.new.npz")
+        if not new.is_file():
+            return
+        if int(read_arrays(new).get(BEST_STEP, 0)) <= self.progress.validated:
+            patiently(lambda: new.replace(self.run_dir.file("best.npz")))
+        else:  # of an epoch that this run, which was killed after it, has still to come to
+            new.unlink()
+
     def restore(self) -> None:
         """Weights, momenta and progress from the checkpoint; raises `RunError` where it is broken."""
         assert self.dataset is not None
@@ -263,6 +277,7 @@ class Fitting(Supervised):
             self.dataset.check(kept.pop("pictures", ""), self.run_dir.id)
             self.progress.restore(kept)
             self.engine.restore(arrays)
+            self.keep_best()
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise RunError(
                 f"The checkpoint of {self.run_dir.id} does not fit its spec ({error}): delete "
@@ -286,6 +301,8 @@ class Fitting(Supervised):
             whole = networks.exportable(self.spec.network, model, mean, std)
             weights.save_keras(run.file("model.keras"), whole)
         made = card.make(run, self.dataset, self.engine, progress.elapsed)
+        if before := run.card():  # killed after it, the run finishes once more: what was measured meanwhile stands
+            made["figures"]["test"] = before["figures"].get("test")
         self.have_last_word()
         run.write_card(made)
         message = progress.last_word()

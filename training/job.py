@@ -5,7 +5,6 @@ It gives way to everything else, and goes on when the app ends.  No TensorFlow h
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,8 @@ from contextlib import suppress
 
 import psutil
 
-from training.paths import ROOT, cache_dir
+from training.paths import cache_dir
+from training.process import environment
 
 
 class Job:
@@ -23,11 +23,10 @@ class Job:
         folder = cache_dir() / "jobs"
         folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / ("-".join(arguments).replace("/", "_")[-100:] + ".log")
-        here = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "training", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=os.environ | {"PYTHONPATH": here, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
+                env=environment(PYTHONUNBUFFERED="1"), start_new_session=True,
             )  # fmt: skip
         with suppress(psutil.Error):
             low = psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10

@@ -220,7 +220,7 @@ def _steps(spec: RunSpec) -> list[str]:
 
 
 def _optimizer(fit: Fit) -> list[str]:
-    rate, lines = f"{fit.learning_rate:g}", []
+    rate, lines = repr(float(fit.learning_rate)), []  # Keras takes no whole number for one
     warmup = f"{fit.warmup_epochs:g} * steps"
     schedules = "keras.optimizers.schedules"
     if fit.schedule == "inverse-time":
@@ -236,7 +236,7 @@ def _optimizer(fit: Fit) -> list[str]:
     if fit.warmup_epochs:
         shift = warmup if fit.schedule == "cosine" else "0"
         lines.append(f"    rate = WarmUp(rate, {warmup}, {shift})")
-    arguments = ["rate", f"momentum={fit.momentum:g}"]
+    arguments = ["rate", f"momentum={float(fit.momentum)!r}"]
     if fit.nesterov:
         arguments.append("nesterov=True")
     if fit.weight_decay:

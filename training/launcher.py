@@ -11,7 +11,6 @@ loaded, takes a new run at once, and leaves after some minutes.  No TensorFlow h
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -24,8 +23,8 @@ from filelock import FileLock, Timeout
 
 from training import handover, rundir
 from training.files import patiently
-from training.paths import ROOT, runs_dir
-from training.process import process_identity
+from training.paths import runs_dir
+from training.process import environment, process_identity
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.status import ACTIVE
@@ -109,7 +108,10 @@ def resume(run: RunDir) -> None:
 
 
 def stop(run: RunDir) -> None:
-    """Stop a run within 2 seconds, its checkpoint kept; a queued run leaves the queue."""
+    """Stop a run within 2 seconds, its checkpoint kept; a queued run leaves the queue.
+
+    A run that has its card has been trained, and comes to its end by itself.
+    """
     with lock("launcher"):
         if run.status()["state"] == "queued":
             run.write_status(state="stopped", message="Taken out of the queue.")
@@ -119,6 +121,8 @@ def stop(run: RunDir) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while (status := run.status())["state"] == "running":
         if time.monotonic() > deadline:
+            if run.file("card.json").is_file():
+                return
             _kill(status["pid"])
             if run.status()["state"] == "stopped":  # it may have come to its end meanwhile
                 run.write_status(state="stopped", message=f"Stopped on request; resume goes on from {run.whence}.")
@@ -184,7 +188,6 @@ def spawn() -> None:
     global _last_start
     _last_start = time.monotonic()
     _started[:] = [process for process in _started if process.poll() is None]
-    here = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     options: dict[str, int | bool] = {"start_new_session": True}
     if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
@@ -192,7 +195,7 @@ def spawn() -> None:
         with place("standby.log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "training.standby"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=os.environ | {"PYTHONPATH": here, "TF_CPP_MIN_LOG_LEVEL": "3"}, **options,  # type: ignore[call-overload]
+                env=environment(TF_CPP_MIN_LOG_LEVEL="3"), **options,  # type: ignore[call-overload]
             )  # fmt: skip
     except OSError as error:
         raise RunError(f"A process for the training cannot be started: {error.strerror}.") from None
@@ -201,17 +204,31 @@ def spawn() -> None:
 
 def next_queued() -> RunDir | None:
     """The run whose turn is next."""
-    waiting = [(run.status().get("queued", 0.0), run) for run in rundir.runs() if run.status()["state"] == "queued"]
-    return min(waiting, key=lambda entry: entry[0])[1] if waiting else None
+    return next(iter(_queued()), None)
+
+
+def _queued() -> list[RunDir]:
+    """The runs that wait, in their order."""
+    states = [(run, run.status()) for run in rundir.runs()]
+    waiting = [(status.get("queued", 0.0), run) for run, status in states if status["state"] == "queued"]
+    return [run for _, run in sorted(waiting, key=lambda entry: entry[0])]
 
 
 def take_next() -> RunDir | None:
-    """Mark the next queued run as this process's own; it then runs until this process ends it or dies."""
+    """Mark the next queued run as this process's own; it then runs until this process ends it or dies.
+
+    One that cannot be begun, as its directory cannot be written, fails if even that can be noted, and keeps no other waiting.
+    """
     with lock("launcher"):
-        run = next_queued()
-        if run is not None:
-            run.file("stop").unlink(missing_ok=True)
-            run.write_status(state="running", message="", **process_identity())
+        for run in _queued():
+            try:
+                run.file("stop").unlink(missing_ok=True)
+                run.write_status(state="running", message="", **process_identity())
+            except (RunError, OSError) as error:
+                with suppress(RunError, OSError):
+                    run.write_status(state="failed", message=f"It could not be begun: {error}")
+                continue
             with suppress(OSError):  # whoever expects another says so again
                 place("expected").unlink(missing_ok=True)
-        return run
+            return run
+        return None

@@ -128,7 +128,9 @@ def check(variables: dict[str, Any], values: dict[str, np.ndarray]) -> None:
     for name, variable in variables.items():
         if name not in values or values[name].shape != tuple(variable.shape):
             found = values[name].shape if name in values else "missing"
-            raise ValueError(f"The state is of another network: {name} is {found}, expected {tuple(variable.shape)}.")
+            raise ValueError(
+                f"The weights are of another network: {name} is {found}, expected {tuple(variable.shape)}."
+            )
 
 
 def cast(weights: dict[str, tf.Tensor], dtype: str | tf.DType) -> dict[str, tf.Tensor]:

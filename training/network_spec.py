@@ -81,7 +81,7 @@ class Network(Frozen):
     @classmethod
     def _positive_shape(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
         if any(not 1 <= size <= 1_000_000 for size in shape):
-            raise ValueError("every size must be at least 1")
+            raise ValueError("every size must be from 1 to 1,000,000")
         return shape
 
     @field_validator("dropout", mode="before")

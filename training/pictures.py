@@ -46,9 +46,7 @@ def read(data: bytes, name: str) -> Picture:
     if not data:
         raise PictureError(f"{name} is empty: choose a {_KINDS} picture.")
     if len(data) > MAX_BYTES:
-        raise PictureError(
-            f"{name} has {len(data) / 2**20:.0f} MB; at most {MAX_BYTES // 2**20} MB are read: save it smaller."
-        )
+        raise PictureError(f"{name} is too large: at most {MAX_BYTES // 2**20} MB are read; save it smaller.")
     if _is_heif(data):
         raise PictureError(
             f"{name} is a HEIC or AVIF picture, which cannot be read here: save or send it as JPEG and try again."

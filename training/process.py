@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from training.paths import ROOT
+
 
 def alive(status: dict[str, Any]) -> bool:
     """Whether the process that wrote `status` is still there; its birth tells it from a later one of the same number."""
@@ -27,6 +29,12 @@ def alive(status: dict[str, Any]) -> bool:
         return born is not None and abs(process.create_time() - born) < 2  # a status of before `process_birth`
     except (psutil.Error, TypeError, ValueError):
         return False
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a process that imports this package, wherever it is started; `more` is set besides."""
+    here = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": here, **more}
 
 
 def process_identity() -> dict[str, Any]:

@@ -108,8 +108,8 @@ def main() -> None:
         run = wait_for_run(turn, ahead)
     finally:
         waits.release()
-        if ahead.worn or launcher.next_queued() is not None:
-            launcher.spawn()  # a fresh one, or for the run after this
+    if ahead.worn or launcher.next_queued() is not None:
+        launcher.spawn()  # a fresh one, or for the run after this; not after an error, which it would meet again at once
     if run is None:
         return
     handover.adopt(run.status())

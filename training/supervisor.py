@@ -71,7 +71,7 @@ class Supervised:
         with self.writing:
             if self.ended:
                 return False
-            self.left_behind = True  # from here on the thread writes nothing
+            self.left_behind = True  # from here on the thread begins to write nothing
         self.end(
             "stopped",
             "Stopped on request, without waiting for what was being computed; resume goes on from "

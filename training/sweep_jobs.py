@@ -76,6 +76,10 @@ def jobs(names: list[str], seeds: int) -> list[Job]:
 
 
 def groups(todo: list[Job]) -> list[list[Job]]:
-    """The jobs in their order, seed by seed, of each seed the small ones first."""
-    ordered = sorted(todo, key=lambda job: (job.spec.fit.seed, not job.small))
-    return [list(group) for _, group in groupby(ordered, lambda job: (job.spec.fit.seed, job.small))]
+    """The jobs in their order, seed by seed, of each seed the small ones first; last those that learn from a teacher,
+    which is there once all of its seeds are."""
+
+    def place(job: Job) -> tuple[bool, int, bool]:
+        return (bool(job.spec.fit.teacher), job.spec.fit.seed, not job.small)
+
+    return [list(group) for _, group in groupby(sorted(todo, key=place), place)]

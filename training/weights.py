@@ -53,12 +53,14 @@ def load(path: Path) -> tuple[Weights, np.ndarray, np.ndarray]:
     except KeyError:
         raise RunError(f"{path} is not a file of Plumage weights.") from None
     scales = {name: arrays.pop(name) for name in [n for n in arrays if n.endswith(SCALE)]}
-    widened = {name: value.astype(np.float32) for name, value in arrays.items()}
+    name = ""
     try:
+        widened = {name: value.astype(np.float32) for name, value in arrays.items()}
         for name, scale in scales.items():
             widened[name.removesuffix(SCALE)] *= scale
-    except (KeyError, ValueError):
-        raise RunError(f"{path} is broken: {name} has no weights that it fits.") from None
+    except (KeyError, ValueError, TypeError):
+        what = f"{name} has no weights that it fits" if name else "it holds something else than numbers"
+        raise RunError(f"{path} is broken: {what}.") from None
     return widened, mean, std
 
 
@@ -66,12 +68,10 @@ def into(model: keras.Model, weights: Weights) -> None:
     """Set the variables of `model`; raises `RunError` where a name or a shape does not fit."""
     from training import model as networks
 
-    for name, variable in networks.variables(model).items():
-        value = weights.get(name)
-        if value is None or value.shape != tuple(variable.shape):
-            found = "missing" if value is None else str(value.shape)
-            raise RunError(f"The weights are of another network: {name} is {found}, expected {tuple(variable.shape)}.")
-        variable.assign(value)
+    try:
+        networks.assign(networks.variables(model), weights)
+    except ValueError as error:
+        raise RunError(str(error)) from None
 
 
 def present(run: RunDir) -> None:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from training.paths import ROOT
+from training.process import environment
 
 IDLE_SECONDS = 15 * 60
 WAIT_SECONDS = 5 * 60  # for the requests of others, before one's own is asked
@@ -62,12 +62,11 @@ class _Process:
     """One life of the worker process, and a thread that collects its replies."""
 
     def __init__(self, arguments: tuple[str, ...]):
-        here = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.popen = subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": here, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"},
+            env=environment(TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="tensorflow"),
             start_new_session=True,  # Ctrl-C in the app's terminal is the app's matter
         )
         assert self.popen.stdin and self.popen.stdout
