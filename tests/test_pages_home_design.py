@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import statistics
@@ -95,6 +96,15 @@ def test_the_ladder_shows_the_report_and_only_figures_that_exist() -> None:
             assert f"the report {entry.report.accuracy:.4f}" in picture
     assert "models stored here" not in picture
     assert picture.count("<circle") == 2 * sum(entry.report.accuracy is not None for entry in catalogue.variants())
+
+
+def test_the_ladder_names_every_variant_in_full() -> None:
+    """The words of the wide drawing: two lines a name, and none may fall off."""
+    rows = [row for row in results.rows() if not catalogue.variant(row.name).aside]  # as on Home
+    drawing = ladder.draw(rows).split("</svg>")[0]
+    words = re.findall(r'font-weight="500"[^>]*>([^<]*)<', drawing)
+    shown_rows = [row for row in rows if row.report_accuracy is not None or row.accuracy is not None]
+    assert " ".join(words).split() == html.escape(" ".join(row.title for row in shown_rows)).split()
 
 
 def test_the_last_words_of_the_ladder_end_inside_the_picture() -> None:

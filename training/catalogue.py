@@ -146,7 +146,7 @@ _add("final-taught", "final-ramp", "recipe", "Final design, taught",
      "it says which other classes a picture resembles, too.", fit__epochs=100, fit__teacher="plumage-long")  # fmt: skip
 _add("final-maxpool", "final-ramp", "pooling", "Final design, max pooling",
      "Max in place of average pooling. The report: hardly any effect.", network__pooling="max")  # fmt: skip
-_add("final-bottleneck", "final-ramp", "bottleneck", "Final design, 1x1 bottlenecks",
+_add("final-bottleneck", "final-ramp", "bottleneck", "Final design, bottlenecks",
      "A 1x1 convolution to a quarter of the channels before each 3x3 that 128 channels or more enter: "
      "less than half the operations. The report describes it and did not try it.", network__bottleneck=True)  # fmt: skip
 _add("plumage", "final-recipe", "network", "Plumage's network",

@@ -20,6 +20,7 @@ from training.describe import Layer
 from training.network_spec import Network
 
 WIDTH, TOP, TALL, BOTTOM = 1000, 56, 176, 72  # the row: space above, the input's height, space below
+ARCS = 16  # further space below, where there are shortcuts
 ROW = 27  # a line of the list
 
 CSS = """
@@ -115,7 +116,8 @@ def _row(parts: tuple[Box, ...], new: frozenset[int], scale: float) -> str:
         if box.source is not None:
             labels.append(_arc(*ends[box.source], *ends[-1]))
         x += whole + gap
-    base = TOP + TALL + 46
+    arcs = ARCS if any(box.source is not None for box in parts) else 0
+    base = TOP + TALL + 46 + arcs
     for size, start, end in spans:
         room = len(size) * 7.6 * scale
         labels.append(f'<path d="M{start:.1f} {base}H{max(end, start + 6):.1f}" stroke="currentColor" opacity=".45"/>')
@@ -123,7 +125,7 @@ def _row(parts: tuple[Box, ...], new: frozenset[int], scale: float) -> str:
             labels.append(_text((start + end) / 2, base + 18 * scale, size, 14.5 * scale, quiet=True))
     # Later boxes stand in front of the depth of earlier ones, as in the usual figures.
     return (
-        f'<svg class="row" viewBox="0 0 {WIDTH} {TOP + TALL + BOTTOM}" role="img" aria-label="The layers in a row">'
+        f'<svg class="row" viewBox="0 0 {WIDTH} {TOP + TALL + BOTTOM + arcs}" role="img" aria-label="The layers in a row">'
         f"{''.join(shapes)}{''.join(labels)}</svg>"
     )
 

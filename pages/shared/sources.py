@@ -50,8 +50,8 @@ def uploads() -> list[Item]:
         max_upload_size=MAX_BYTES // 2**20, help="Several at a time. They stay on this machine.",
     )  # fmt: skip
     if before := state[_BEFORE]:
-        kept = text.plural(len(before), "picture")
-        st.button(f"Remove {kept} of before", icon=":material/close:", key="remove-before", on_click=_remove)
+        kept = "the picture" if len(before) == 1 else f"the {len(before)} pictures"
+        st.button(f"Remove {kept} from before", icon=":material/close:", key="remove-before", on_click=_remove)
     found: list[Item] = []
     state[_LATEST] = []
     for file in [*files, *before]:
