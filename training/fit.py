@@ -192,7 +192,7 @@ class Fitting(Supervised):
         if spread < SMALLEST_SPREAD and pictures > 1:
             fit = self.spec.fit
             raise Diverged(
-                f"After {self.progress.fraction():g} epochs all validation pictures get the same answer, digit for digit: "
+                f"After epoch {self.progress.fraction():g} all validation pictures get the same answer, digit for digit: "
                 f"a layer has fallen silent, and nothing is learned behind it. The learning rate {fit.learning_rate:g} with "
                 f"momentum {fit.momentum:g} is too high for this network; try a third of it, or batch normalization."
             )
