@@ -208,7 +208,7 @@ class Fitting(Supervised):
         if self.left_behind:
             raise Stopped
         self.tick()
-        self.check_loss(val_loss, f"after {progress.fraction():g} epochs, on the validation pictures")
+        self.check_loss(val_loss, f"after epoch {progress.fraction():g}, on the validation pictures")
         self.line(
             "epoch", loss=progress.loss / done, accuracy=progress.accuracy / done,
             val_loss=val_loss, val_accuracy=val_accuracy,
