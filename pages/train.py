@@ -95,7 +95,7 @@ def prepare(address_moved: bool) -> None:
     st.caption(f"{info.title}: {text.pictures(info)}.")
     spec, alone = plan.taught(plan.planned(design, info.name, info.classes, seed, minutes=minutes, epochs=epochs))
     if alone:
-        st.info(alone, icon=":material/school:")
+        st.info(text.plain(alone), icon=":material/school:")
     estimate = cost.estimate(spec, info.train, info.validation)
     st.markdown(plan.outlook(spec, estimate))
     # Not a callback: a field that was left by this very click has its new value only here.

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared import controls
 from tests.models import CLASSES, make_model
-from tests.page import show
+from tests.page import APP, ran, show
 from training import confusions, data, rundir
 from training.confusions import Confusions, Pair
 from training.evaluate import evaluate
@@ -95,6 +95,18 @@ def test_the_page_without_and_with_confusions(places):
     assert "4 pictures of others were taken for it" in at.markdown[0].value
     at.selectbox(key="class-one-wrong").set_value(7).run()
     assert 'class="pair"' not in html(at) and not at.exception
+
+
+@pytest.mark.parametrize(("classes", "headings"), [(25, ["Every class"]), (40, [])])
+def test_presented_a_matrix_that_is_too_large_leaves_no_heading_behind(places, classes, headings):
+    labels = np.arange(2 * classes) % classes
+    run = make_model(rundir.models_dir() / "good", "basenet", 1)
+    names = tuple(f"class {index}" for index in range(classes))
+    confusions.write(run, Confusions.of("drawn", names, np.eye(classes)[labels], labels))
+    at = AppTest.from_file(str(APP), default_timeout=150)
+    at.switch_page("pages/confusions.py")
+    at.session_state["present"] = True
+    assert [element.value for element in ran(at).subheader] == headings
 
 
 def test_model_and_class_are_in_the_address_and_come_back(places):

@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 
 from tests import small
-from training import fit, rundir, supervisor
+from training import calibration, fit, rundir, supervisor
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
@@ -248,13 +248,33 @@ def test_killed_between_its_best_weights_and_its_checkpoint_a_run_keeps_the_righ
     assert run.card()["figures"]["chosen_epoch"] == 2 and not run.file("best.new.npz").exists()  # type: ignore[index]
 
 
-def test_test_figures_that_were_taken_stand_where_a_run_finishes_twice(unbroken: RunDir, tmp_path: Path) -> None:
+def test_test_figures_that_were_taken_stand_where_a_run_finishes_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It was killed after its card and before its last word, measured, and resumed."""
-    run = make(tmp_path / "run", small.spec())
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    tested = {"loss": 1.0, "accuracy": 0.5, "pictures": 30}
+    run = make(tmp_path / "run", small.spec(fit__epochs=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(calibration, "calibrate", kill)
+        with pytest.raises(Killed):
+            fit.Fitting(run, lambda line: None, small.dataset(), None).train()
+    run.change_card(lambda card: card["figures"].update(test=tested))
+    assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
+    assert run.card()["figures"]["test"] == tested  # type: ignore[index]
+
+
+def test_a_run_that_begins_anew_keeps_no_figures_of_before(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", small.spec(fit__epochs=1))
     run.write_card(small.card(figures={"test": {"loss": 1.0, "accuracy": 0.5, "pictures": 30}}))
     assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
-    figures = run.card()["figures"]  # type: ignore[index]
-    assert figures["test"] == {"loss": 1.0, "accuracy": 0.5, "pictures": 30} and figures["epochs"] == 3
+    assert run.card()["figures"]["test"] is None  # type: ignore[index]
 
 
 def test_early_stopping_goes_back_to_the_best_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,9 +337,35 @@ def test_a_network_that_has_fallen_silent_fails(tmp_path: Path) -> None:
     run = make(tmp_path / "run", small.spec(fit__learning_rate=1, network__batch_norm="off", fit__epochs=60))
     status = fit.fit(run, dataset=small.dataset())
     assert status["state"] == "failed" and run.card() is None
-    assert "all validation pictures get the same answer" in status["message"] and "try a third" in status["message"]
-    last = epochs(run)[-1]
-    assert last["val_accuracy"] == pytest.approx(1 / 3) and len(epochs(run)) < 60
+    assert (
+        "All validation pictures get the same answer after epoch" in status["message"]
+        and "try a third" in status["message"]
+    )
+    assert len(epochs(run)) < 60
+
+
+@pytest.mark.parametrize("how", ["silent", "no number"])
+def test_what_early_stopping_has_kept_is_not_lost_to_a_network_that_falls_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    from training.engine import Engine
+
+    kept: list[dict[str, np.ndarray]] = []
+
+    def evaluate(self: Engine, *_: Any, **__: Any) -> tuple[float, float, float]:
+        kept.append(self.weights())
+        dead = len(kept) == 3
+        return (float("nan") if dead and how == "no number" else 1 / len(kept)), 0.5, 0.0 if dead else 1.0
+
+    monkeypatch.setattr(Engine, "evaluate", evaluate)
+    run = make(tmp_path / "run", small.spec(fit__early_stopping={"patience": 2, "max_epochs": 9}))
+    status = fit.fit(run, dataset=small.dataset())
+    assert (
+        status["state"] == "finished" and "The weights of epoch 2, the best until then, are kept" in status["message"]
+    )
+    assert all(np.array_equal(weights(run)[name], value) for name, value in kept[1].items())
+    figures = run.card()["figures"]  # type: ignore[index]
+    assert figures["chosen_epoch"] == figures["epochs"] == len(epochs(run)) == 2
 
 
 def test_the_minutes_end_it_and_say_how_far_it_got(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,15 @@ def test_dropped_pictures_come_back_with_the_page_until_they_are_removed(models)
     assert "mine.png" not in html(at) and html(at).count('class="tops') == 1
 
 
+def test_pictures_of_before_that_find_no_room_are_told(models):
+    at = dropped(show(model="shipped"), *((f"{number}.png", png(number)) for number in range(50, 62)))
+    assert not at.warning
+    at.switch_page("pages/home.py").run()
+    at.switch_page("pages/classify.py").run()
+    at = dropped(at, ("new.png", png(99)))
+    assert "new.png" in html(at) and "61.png" not in html(at) and "first 12" in at.warning[0].value
+
+
 def test_no_more_pictures_are_read_than_are_shown(models, monkeypatch):
     seen = []
     monkeypatch.setattr(sources, "read", lambda content, name: seen.append(name) or pictures_read(content, name))

@@ -547,7 +547,8 @@ def test_the_mean_of_an_epoch_is_not_drawn_behind_its_own_finer_points() -> None
         (text.duration(9.96), "10.0 s"), (text.duration(75), "1 min 15 s"), (text.duration(3_900), "1 h 05 min"),
         (text.duration(200_000), "2 d 8 h"), (text.signed(-0.46), "−0.5"), (text.plural(1, "class", "classes"), "1 class"),
         (text.epochs(1234), "1,234"), (text.epochs(27), "27"), (text.epochs(0.3125), "0.312"), (text.epochs(99.96), "100"),
-        (text.plain("a_b [x](y) $1 :red[c]"), r"a\_b \[x\](y) \$1 \:red\[c\]"), (text.plain("x" * 99, 10), "x" * 9 + "…"),
+        (text.plain("a_b [x](y) $1 :red[c]"), r"a\_b \[x\](y) \$1 \:red\[c\]"),
+        (text.plain("a&lt;b\n- c"), r"a\&lt;b - c"), (text.plain("x" * 99, 10), "x" * 9 + "…"),
     ],
 )  # fmt: skip
 def test_numbers_are_written_for_people(told: str, expected: str) -> None:

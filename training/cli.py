@@ -166,7 +166,12 @@ def stop(run: Run) -> None:
     """Stop a run, or take it out of the queue; its checkpoint is kept."""
     from training import launcher
 
-    _done(run, launcher.stop)
+    def act(run: RunDir) -> None:
+        launcher.stop(run)
+        if run.status()["state"] == "running":
+            print(f"{run.id} has been trained, and comes to its end by itself.")
+
+    _done(run, act)
 
 
 @app.command()

@@ -19,10 +19,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from training import handover
+from training.divergence import Diverged, check_loss, check_spread
 from training.files import patiently
 from training.progress import Progress, short
 from training.rundir import RunDir, RunError, read_arrays, write_arrays
-from training.supervisor import Diverged, Stopped, Supervised
+from training.supervisor import Stopped, Supervised
 
 if TYPE_CHECKING:
     from training.ahead import Ahead
@@ -32,9 +33,7 @@ CHUNK_SECONDS = 0.4  # of training between two looks at the stop request
 POINT_SECONDS = 1.0  # between two in-epoch points of the history
 CHECKPOINT_SECONDS = 20.0, 300.0  # between two within an epoch: at least, and at most where one takes long
 CHECKPOINT_SHARE = 0.05  # of the time, between these bounds
-LARGEST_LOSS = 1e6  # nats; guessing costs ln(classes), about 3
 BEST_STEP = "validated after step"  # in the file of the best weights
-SMALLEST_SPREAD = 1e-5  # between the logits of different pictures; rounding alone makes less
 
 Report = Callable[[dict[str, Any]], None]  # called with every line of the history
 
@@ -126,12 +125,20 @@ class Fitting(Supervised):
         self.progress = Progress(spec.fit, self.engine.steps_per_epoch)
         if run.file("checkpoint.npz").is_file():
             self.restore()
+        else:
+            run.file("card.json").unlink(missing_ok=True)  # of other weights, where somebody had it begin anew
         run.truncate_history(self.progress.global_step(), self.progress.validated)
         self.clock = time.monotonic()
         self.next_checkpoint = self.clock + CHECKPOINT_SECONDS[0]
-        while not (self.progress.done() and self.progress.validated == self.progress.global_step()):
-            self.epoch()
-        self.finish()
+        ended = ""
+        while not ended and not (self.progress.done() and self.progress.validated == self.progress.global_step()):
+            try:
+                self.epoch()
+            except Diverged as error:
+                if not spec.fit.early_stopping or self.progress.best is None:
+                    raise
+                ended = f"{error} The weights of epoch {self.progress.best_epoch:g}, the best until then, are kept."
+        self.finish(ended or self.progress.last_word())
 
     def extracting(self, done: int, total: int) -> None:
         """Progress of the features that a head learns on, also one that is fine-tuned; they are kept, so a stop loses none."""
@@ -154,7 +161,10 @@ class Fitting(Supervised):
         self.clock = now
 
     def epoch(self) -> None:
-        """Train to the end of the epoch or of the time, then validate and write the epoch's line."""
+        """Train to the end of the epoch or of the time, then validate and write the epoch's line.
+
+        Raises `Diverged`.
+        """
         progress, steps = self.progress, self.progress.steps_per_epoch
         chunk, point_loss, point_accuracy, point_steps = 1, 0.0, 0.0, 0
         while progress.step < steps and not progress.out_of_time():
@@ -165,7 +175,7 @@ class Fitting(Supervised):
             if self.left_behind:
                 raise Stopped
             self.tick()
-            self.check_loss(loss, f"in epoch {progress.epoch + 1}, at step {progress.step + count}")
+            check_loss(self.spec.fit, loss, f"in epoch {progress.epoch + 1}, at step {progress.step + count}")
             progress.add(count, loss, accuracy)
             point_loss, point_accuracy = point_loss + loss * count, point_accuracy + accuracy * count
             point_steps += count
@@ -179,24 +189,6 @@ class Fitting(Supervised):
                 self.checkpoint()
         self.validate()
 
-    def check_loss(self, loss: float, where: str) -> None:
-        if not loss < LARGEST_LOSS:  # NaN is not, either
-            fit = self.spec.fit
-            raise Diverged(
-                f"The loss became {loss:.3g} {where}: the learning rate {fit.learning_rate:g} with momentum "
-                f"{fit.momentum:g} is too high for this network; try a third of it."
-            )
-
-    def check_spread(self, spread: float, pictures: int) -> None:
-        """A network whose units are silent for every picture has no gradient left: it would stay as it is for ever."""
-        if spread < SMALLEST_SPREAD and pictures > 1:
-            fit = self.spec.fit
-            raise Diverged(
-                f"After epoch {self.progress.fraction():g} all validation pictures get the same answer, digit for digit: "
-                f"a layer has fallen silent, and nothing is learned behind it. The learning rate {fit.learning_rate:g} with "
-                f"momentum {fit.momentum:g} is too high for this network; try a third of it, or batch normalization."
-            )
-
     def validate(self) -> None:
         """The epoch's line, early stopping's best weights, and a checkpoint."""
         progress, data, done = self.progress, self.dataset, self.progress.step
@@ -208,13 +200,14 @@ class Fitting(Supervised):
         if self.left_behind:
             raise Stopped
         self.tick()
-        self.check_loss(val_loss, f"after epoch {progress.fraction():g}, on the validation pictures")
+        after = f"after epoch {short(progress.fraction()):g}"
+        check_loss(self.spec.fit, val_loss, f"{after}, on the validation pictures")
+        check_spread(self.spec.fit, spread, len(data.validation_images), after)
         self.line(
             "epoch", loss=progress.loss / done, accuracy=progress.accuracy / done,
             val_loss=val_loss, val_accuracy=val_accuracy,
             learning_rate=self.engine.learning_rate(progress.epoch, done - 1),
         )  # fmt: skip
-        self.check_spread(spread, len(data.validation_images))
         if done == progress.steps_per_epoch:
             progress.begin_epoch()
         progress.validated = progress.global_step()
@@ -284,8 +277,8 @@ class Fitting(Supervised):
                 f"{self.run_dir.file('checkpoint.npz')} to begin anew."
             ) from None
 
-    def finish(self) -> None:
-        """Early stopping's best weights back, the files of the finished model, and the card."""
+    def finish(self, message: str) -> None:
+        """Early stopping's best weights back, the files of the finished model, and the card; `message` says why here."""
         from training import calibration, card, weights
         from training import model as networks
 
@@ -305,7 +298,6 @@ class Fitting(Supervised):
             made["figures"]["test"] = before["figures"].get("test")
         self.have_last_word()
         run.write_card(made)
-        message = progress.last_word()
         if model:
             try:
                 calibration.calibrate(run, detection=False, pictures=self.dataset)

@@ -2,8 +2,8 @@
 
 A run's process is detached: closing the page, the app or the terminal does not touch it.
 The queue is the run directories themselves, in state "queued".  Whenever a run waits, one
-process (`training.standby`) waits for its turn, which is a file lock that the operating
-system frees however its holder dies; so the queue goes on when a run crashes and when the
+process (`training.standby`) waits for its turn (where it ended with an error, the next look at the queue
+starts another), which is a file lock that the operating system frees however its holder dies; so the queue goes on when a run crashes and when the
 app is closed.  The same process is the warm standby: with nothing to do, it has TensorFlow
 loaded, takes a new run at once, and leaves after some minutes.  No TensorFlow here.
 """
@@ -11,6 +11,7 @@ loaded, takes a new run at once, and leaves after some minutes.  No TensorFlow h
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -210,7 +211,9 @@ def next_queued() -> RunDir | None:
 def _queued() -> list[RunDir]:
     """The runs that wait, in their order."""
     states = [(run, run.status()) for run in rundir.runs()]
-    waiting = [(status.get("queued", 0.0), run) for run, status in states if status["state"] == "queued"]
+    # One whose directory cannot be written can be neither begun nor noted as failed.
+    waiting = [(status.get("queued", 0.0), run) for run, status in states
+               if status["state"] == "queued" and os.access(run.path, os.W_OK)]  # fmt: skip
     return [run for _, run in sorted(waiting, key=lambda entry: entry[0])]
 
 

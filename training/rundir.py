@@ -3,7 +3,7 @@
     spec.json        the frozen spec
     status.json      queued, running, stopped, finished or failed; process, heartbeat, progress
     history.jsonl    a line an epoch, and finer points within the epochs
-    checkpoint.npz   from which the run goes on; best.npz: early stopping's best weights
+    checkpoint.npz   from which the run goes on; best.npz: early stopping's best weights (best.new.npz until a checkpoint says so)
     weights.npz      the trained network, which the app, the command line and teachers read
     model.keras      the same for plain Keras (takes pixels 0 to 255); not of a head on a backbone, or where JAX fitted it
     card.json        spec, data, versions, machine, figures: written at the end
@@ -212,7 +212,15 @@ class RunDir:
 
     def clear_partial(self) -> None:
         """Remove what a kill in the middle of a write left; only for the process that trains the run."""
-        for name in ("checkpoint.npz", "best.npz", "weights.npz", "history.jsonl", "card.json", "model"):
+        for name in (
+            "checkpoint.npz",
+            "best.npz",
+            "best.new.npz",
+            "weights.npz",
+            "history.jsonl",
+            "card.json",
+            "model",
+        ):
             for file in self.path.glob(f".{name}.*"):
                 with suppress(OSError):
                     file.unlink()

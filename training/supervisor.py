@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from training.data import DataError
+from training.divergence import Diverged
 from training.process import Log, process_identity, signals
 from training.rundir import RunDir, RunError
 
@@ -22,10 +23,6 @@ GRACE_SECONDS = 1.4  # after which a stop does not wait for the step in progress
 
 class Stopped(Exception):
     """The run was asked to stop."""
-
-
-class Diverged(Exception):
-    """The loss is no longer a number, or beyond all measure, or every picture gets the same answer."""
 
 
 class Supervised:

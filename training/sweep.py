@@ -6,7 +6,7 @@ there are cores, one thread each (docs/speed.md has what either gives).
 Each run is an ordinary run directory with a fixed name, so that the sweep can be killed at
 any instant and goes on where it was: what is finished or ships is skipped, an unfinished run
 is resumed, and one that still trains, as it outlived a killed sweep, is waited for.  One seed
-of every variant comes first, then the next seed of each; a variant is published as soon as
+of every variant comes first, then the next seed of each, those that learn from a teacher last; a variant is published as soon as
 all its seeds are there.
 """
 

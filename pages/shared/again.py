@@ -31,7 +31,7 @@ def offer(records: Sequence[RunDir]) -> None:
         try:
             commands.check_data(record.spec())
         except (DataError, RunError, SpecError) as error:
-            st.caption(f"{record.id} cannot be trained here yet. {error}")
+            st.caption(f"{record.id} cannot be trained here yet. {text.plain(str(error))}")
             continue
         # A callback: what stands above may take seconds to draw, and a page would pass over a click until it is there.
         st.button(_told(record), key=f"again-{record.id}", type="tertiary", icon=":material/replay:",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pages.shared import answers, jobs, pictures
+from pages.shared import answers, jobs, pictures, text
 from pages.shared.answers import Answer, Likeness, NotYet
 from pages.shared.sources import Item
 from training import data
@@ -61,7 +61,7 @@ def fill(chosen: list[Choice], items: list[Item], crops: dict[str, Crop], slots:
             given = answers.classify(choice, seen)
         except WorkerError as error:
             for item in items:
-                slots[choice.id, item.key].error(str(error), icon=":material/error:")
+                slots[choice.id, item.key].error(text.plain(str(error)), icon=":material/error:")
             continue
         for item, pixels, answer in zip(items, seen, given, strict=True):
             panels[choice.id, item.key] = Panel(choice, pixels, answer)

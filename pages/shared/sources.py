@@ -34,7 +34,8 @@ def any_chosen() -> bool:
     """Whether a picture was dropped in or a sample clicked, as of the last click."""
     state = st.session_state
     drawn = [state.get(key) for key in state if str(key).startswith("sample-")]
-    return bool(state.get("uploads") or state.get(_LATEST)) or any(drawn) or any(state.get(_CLICKED, {}).values())
+    dropped = state["uploads"] or state[_BEFORE] if "uploads" in state else state.get(_LATEST)
+    return bool(dropped) or any(drawn) or any(state.get(_CLICKED, {}).values())
 
 
 def uploads() -> list[Item]:
@@ -52,9 +53,9 @@ def uploads() -> list[Item]:
     if before := state[_BEFORE]:
         kept = "the picture" if len(before) == 1 else f"the {len(before)} pictures"
         st.button(f"Remove {kept} from before", icon=":material/close:", key="remove-before", on_click=_remove)
+    state[_LATEST] = every = [*files, *before]  # at once: a click on another page ends this run anywhere
     found: list[Item] = []
-    state[_LATEST] = []
-    for file in [*files, *before]:
+    for file in every:
         if len(found) == MOST:
             break
         problem, item = _read(file.file_id, file.name, file)
@@ -62,7 +63,6 @@ def uploads() -> list[Item]:
             st.error(text.plain(problem), icon=":material/broken_image:")
         else:
             found.append(item)
-            state[_LATEST].append(file)
     return found
 
 
@@ -73,7 +73,7 @@ def _remove() -> None:
 def with_samples(uploaded: list[Item]) -> list[Item]:
     """The pictures that were dropped in and, behind them, the samples that were clicked, `MOST` in all."""
     found = uploaded + samples()
-    if len(found) > MOST or len(st.session_state.get("uploads") or ()) > MOST:
+    if len(found) > MOST or len(st.session_state[_LATEST]) > MOST:
         st.warning(f"The first {MOST} pictures are shown.", icon=":material/filter_9_plus:")
     return found[:MOST]
 

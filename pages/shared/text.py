@@ -79,8 +79,9 @@ def epochs(number: float) -> str:
 
 def plain(words: str, most: int = 600) -> str:
     """Words of an address, a file's name or an error, for where Markdown is read: shown letter for letter, shortened."""
+    words = " ".join(words.split())
     kept = words if len(words) <= most else words[: most - 1] + "…"
-    return re.sub(r"([\\`*_\[\]<>~$:!#|])", r"\\\1", kept)
+    return re.sub(r"([\\`*_\[\]<>&~$:!#|])", r"\\\1", kept)
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:
