@@ -58,9 +58,8 @@ def check_data(spec: RunSpec) -> None:
     if spec.data.backbone:
         try:
             backbone = backbones.of(spec.data)
-            backbone.check(
-                compact=spec.fit.fine_tune == "all at once"
-            )  # there, training begins with the file that ships
+            # Where all is trained at once, training begins with the file that ships.
+            backbone.check(compact=spec.fit.fine_tune == "all at once")
         except pretrained.WeightsError as error:
             raise data.DataError(str(error)) from None
         map_shape = backbone.map_shape
