@@ -15,7 +15,7 @@ from typing import Any
 
 from docs import cifar10, report
 from docs.benches import ENGINE, KERAS, benches, step
-from training import batches, bench, catalogue, cost, growth, results, rundir, toggles
+from training import batches, bench, catalogue, cost, growth, registry, results, rundir, toggles
 from training.birds import results as birds
 from training.status import whole_epochs
 from training.toggles import Toggle
@@ -91,7 +91,7 @@ def models_table() -> str:
         "| model | pictures | parameters | weights, kB | validation accuracy | test accuracy | epochs | trained on (device, arithmetic) |",
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]
-    for model in rundir.models():
+    for model in registry.models():
         card = model.card() or {}
         data, figures = card["data"], card["figures"]
         test = f"{figures['test']['accuracy']:.4f}" if figures["test"] else "not taken"

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import again, controls, curves, effects, present, runs, stories, text
-from training import address, results, rundir
+from training import address, registry, results
 from training.paths import models_dir
 from training.results import Row
 from training.rundir import RunDir
@@ -45,7 +45,7 @@ def main(address_moved: bool) -> None:
     st.title("Compare")
     there: dict[str, RunDir] = {}
     specs: dict[str, RunSpec] = {}
-    for run, spec in runs.readable([*rundir.runs(), *rundir.models(), *rundir.without_weights()]):
+    for run, spec in runs.readable([*registry.runs(), *registry.models(), *registry.without_weights()]):
         there.setdefault(run.id, run)  # of one name, the run of this machine counts
         specs.setdefault(run.id, spec)
     if not there:

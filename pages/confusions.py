@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 
 from pages.shared import charts, controls, pictures, present, text
-from training import confusions, data, rundir
+from training import confusions, data, registry
 from training.confusions import Confusions, Pair
 from training.data import DataError
 from training.pictures import resize, square
@@ -41,7 +41,7 @@ CSS = """
 def main(address_moved: bool) -> None:
     st.title("Confusions")
     st.html(f"<style>{CSS}</style>")
-    found = {run.id: (run, counted) for run in [*rundir.models(), *rundir.runs()]
+    found = {run.id: (run, counted) for run in [*registry.models(), *registry.runs()]
              if run.card() and (counted := confusions.read(run)) and counted.data in data.NAMES}  # fmt: skip
     if not found:
         st.info("Nothing is counted yet: it is when a model is measured on its test pictures, on the run's own page.",

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import controls, jobs, ladder, present, text
-from training import catalogue, data, results, rundir
+from training import catalogue, data, registry, results, rundir
 from training.cost import estimate
 
 Cards = dict[str, dict[str, Any]]  # a model's card under its name
@@ -131,12 +131,12 @@ def _exists(page: str) -> bool:
 st.html(f"<style>{CSS}{ladder.CSS}</style>")
 st.title("What does an architectural choice really do?")
 lead()
-infos, models = data.status(), rundir.models()
+infos, models = data.status(), registry.models()
 next_clicks([info for info in infos if info.available], len(models))
 rows = results.rows()
 steps = [row for row in rows if not catalogue.variant(row.name).aside]
 st.markdown(ladder.draw(steps, large=present.is_on()), unsafe_allow_html=True)
 if not present.is_on():
     st.divider()
-    readiness(infos, models, rundir.runs(), {row.name: row.accuracy for row in rows if row.accuracy})
+    readiness(infos, models, registry.runs(), {row.name: row.accuracy for row in rows if row.accuracy})
     controls.link("home", "Present: large type, no small print", {"present": "1"}, ":material/slideshow:")

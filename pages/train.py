@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import controls, figures, jobs, plan, present, run, text
-from training import address, cost, data, launcher, rundir
+from training import address, cost, data, launcher, registry
 from training.paths import runs_dir
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -176,7 +176,7 @@ def _start(spec: RunSpec) -> None:
 
 def own_run(name: str) -> RunDir:
     """The run of the address; raises `RunError` for anything but a whole run of this app's own folder."""
-    found = rundir.find(name)
+    found = registry.find(name)
     if found.path.resolve().parent != runs_dir().resolve():
         raise RunError(f"There is no run {name!r} here; it may have been deleted.")
     found.spec()

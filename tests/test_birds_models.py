@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from training import catalogue, data, paths, rundir
+from training import catalogue, data, paths, registry, rundir
 from training.birds import backbones, pretrained
 
-HEADS = [run.id for run in rundir.models() if run.spec().data.backbone]
-SHIPPED = [name for name in HEADS if rundir.find(name).spec().data.name == "birds"]
+HEADS = [run.id for run in registry.models() if run.spec().data.backbone]
+SHIPPED = [name for name in HEADS if registry.find(name).spec().data.name == "birds"]
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_some_ship():
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_cards_say_what_the_models_are(name):
-    run = rundir.find(name)
+    run = registry.find(name)
     spec, card = run.spec(), run.card()
     assert spec.name in [entry.name for entry in catalogue.heads()]
     assert card["backbone"]["name"] == spec.data.backbone and card["picture_size"] == 224
@@ -51,20 +51,20 @@ def test_cards_say_what_the_models_are(name):
     assert file.is_file() and paths.models_dir() in file.parents, "a fresh machine has it"
 
 
-@pytest.mark.parametrize("name", [run.id for run in rundir.without_weights()])
+@pytest.mark.parametrize("name", [run.id for run in registry.without_weights()])
 def test_what_ships_without_weights_says_so_when_it_is_asked(name):
     from training import predict
 
     with pytest.raises(rundir.RunError, match=f"The weights of {name} are not here, only .* training fit .*spec.json"):
-        predict.load(rundir.find(name))
+        predict.load(registry.find(name))
 
 
 def test_the_fine_tuned_network_and_the_heads_on_it_share_one_backbone():
     from training.birds.predict import extractor
 
-    tuned = extractor(rundir.find(pretrained.TUNED_MODEL))
-    assert extractor(rundir.find("birds-fc-basic-resnet50v2-tuned")) is tuned
-    assert extractor(rundir.find("birds-fc-basic-efficientnet-lite0")) is not tuned
+    tuned = extractor(registry.find(pretrained.TUNED_MODEL))
+    assert extractor(registry.find("birds-fc-basic-resnet50v2-tuned")) is tuned
+    assert extractor(registry.find("birds-fc-basic-efficientnet-lite0")) is not tuned
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -72,7 +72,7 @@ def test_real_birds_get_their_species(name, alone):
     """24 validation birds, not used in training: most of them in the top five, as the card's figures promise."""
     from training import predict
 
-    classifier = predict.load(rundir.find(name))
+    classifier = predict.load(registry.find(name))
     if alone is None:
         probabilities, _ = classifier.classify(np.full((1, 224, 224, 3), 128, np.uint8))
         assert np.allclose(probabilities.sum(1), 1)
@@ -90,7 +90,7 @@ def test_the_features_of_a_persons_own_pictures_are_not_kept(tmp_path, monkeypat
     from training import predict
 
     monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path))
-    classifier = predict.load(rundir.find("birds-fc-basic-efficientnet-lite0"))
+    classifier = predict.load(registry.find("birds-fc-basic-efficientnet-lite0"))
     pictures = np.random.default_rng(0).integers(0, 256, (33, 224, 224, 3), np.uint8)
     probabilities, flags = classifier.classify(pictures)
     assert probabilities.shape == (33, 200) and len(flags) == 33
@@ -103,7 +103,7 @@ def test_a_head_for_cifar_knows_real_pictures(name, alone):
     """Pictures of 32x32, of all classes in turn, enlarged by the worker's own path."""
     from training import predict
 
-    run = rundir.find(name)
+    run = registry.find(name)
     own, card, classifier = run.spec().data.name, run.card(), predict.load(run)
     assert card["data"]["name"] == own and card["figures"]["test"]["pictures"] == data.info(own).test
     if alone is None:
@@ -128,7 +128,7 @@ def test_an_exported_head_is_whole_and_plain_keras_opens_it(alone, tmp_path):
     np.save(tmp_path / "pixels.npy", pixels.astype(np.float32))
     names = "birds-best", "birds-fc-basic-resnet50v2-tuned"  # its own backbone, enlarging; another file's backbone
     for name in names:
-        weights.export(rundir.find(name), tmp_path / f"{name}.keras")
+        weights.export(registry.find(name), tmp_path / f"{name}.keras")
     opened = "import sys, keras, numpy as np\n" \
              "for name in sys.argv[1:]:\n" \
              "    model = keras.saving.load_model(name + '.keras', safe_mode=True)\n" \
@@ -136,7 +136,7 @@ def test_an_exported_head_is_whole_and_plain_keras_opens_it(alone, tmp_path):
              "    np.save(name, [model(pixels), model.predict(pixels, verbose=0)])"  # fmt: skip
     subprocess.run([sys.executable, "-c", opened, *names], cwd=tmp_path, check=True, capture_output=True)
     for name in names:
-        expected = softmax(predict.load(rundir.find(name)).logits(pixels))
+        expected = softmax(predict.load(registry.find(name)).logits(pixels))
         assert np.abs(np.load(tmp_path / f"{name}.npy") - expected).max() < 1e-4
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests import small
-from training import catalogue, handover, launcher, paths, rundir, standby
+from training import catalogue, handover, launcher, paths, registry, rundir, standby
 from training.ahead import Ahead
 from training.process import process_identity
 from training.rundir import RunDir, RunError
@@ -143,7 +143,7 @@ def test_delete_is_for_runs_at_rest(idle: list[None], tmp_path: Path) -> None:
         launcher.delete(run)
     launcher.stop(run)
     launcher.delete(run)
-    assert not run.path.exists() and rundir.runs() == []
+    assert not run.path.exists() and registry.runs() == []
     other = rundir.create(small.spec(), tmp_path / "elsewhere")
     with pytest.raises(RunError, match="does not lie in the folder of runs"):
         launcher.delete(other)
@@ -156,7 +156,7 @@ def test_a_deletion_that_was_cut_short_is_ended_by_the_next(idle: list[None], mo
     with monkeypatch.context() as cut:
         cut.setattr(launcher.shutil, "rmtree", lambda *_, **__: None)
         launcher.delete(rundir.create(small.spec(), folder))
-    assert rundir.runs() == [] and len(list(folder.parent.glob(".deleted*"))) == 2
+    assert registry.runs() == [] and len(list(folder.parent.glob(".deleted*"))) == 2
     launcher.delete(rundir.create(small.spec(), folder))
     assert not folder.exists() and not list(folder.parent.glob(".deleted*"))
 
@@ -171,7 +171,7 @@ def test_a_run_that_cannot_be_deleted_stays(idle: list[None], monkeypatch: pytes
         busy.setattr(Path, "rename", fail)
         with pytest.raises(RunError, match="cannot be deleted: Device or resource busy"):
             launcher.delete(run)
-    assert rundir.runs() == [run] and run.spec() == small.spec()
+    assert registry.runs() == [run] and run.spec() == small.spec()
 
 
 def test_a_finished_run_does_not_go_on(idle: list[None]) -> None:
@@ -291,7 +291,7 @@ def test_a_crash_a_stop_and_a_resume(runs: Path) -> None:
     launcher.stop(second)
     assert state(second) == "stopped"
     launcher.delete(second)
-    assert rundir.runs() == [first]
+    assert registry.runs() == [first]
 
 
 def test_a_run_outlives_whoever_started_it(runs: Path) -> None:
@@ -302,7 +302,7 @@ print(launcher.submit(long_spec()).id)
 """
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    run = rundir.find(done.stdout.strip())
+    run = registry.find(done.stdout.strip())
     until(lambda: state(run) == "running")  # its starter is gone
     launcher.stop(run)
     until(lambda: not waiting(runs), 30)

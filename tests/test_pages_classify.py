@@ -22,7 +22,7 @@ from pages.shared import models as model_choice
 from tests import small
 from tests.models import make_model
 from tests.page import show as show_page
-from training import catalogue, launcher, predict, rundir
+from training import catalogue, launcher, predict, registry, rundir
 from training.pictures import MAX_BYTES, Crop, resize
 from training.pictures import read as pictures_read
 
@@ -227,10 +227,10 @@ def test_what_spoke_for_an_answer_is_asked_for_as_the_models_can_say_it(monkeypa
 
 def test_samples_that_no_chosen_model_knows_are_said_before_the_click_and_one_that_does_is_offered(models):
     make_model(rundir.models_dir() / "photographs", "basenet", 1)
-    card = rundir.find("photographs").card()
-    rundir.find("photographs").write_card({**card, "data": {**card["data"], "name": "cifar10"}})
+    card = registry.find("photographs").card()
+    registry.find("photographs").write_card({**card, "data": {**card["data"], "name": "cifar10"}})
     spec = catalogue.variant("basenet").spec.replace({"data.name": "cifar10"})
-    rundir.find("photographs").file("spec.json").write_text(spec.to_json())
+    registry.find("photographs").file("spec.json").write_text(spec.to_json())
     at = show(model="photographs")
     assert "their answers to these are guesses" in at.info[0].value
     at.button(key="ask-drawn").click().run()
@@ -323,7 +323,7 @@ def test_a_run_is_calibrated_by_a_click(models):
     wait(("calibrate", "raw"))
     at.run()
     assert not at.exception and not at.error
-    report = rundir.find("raw").card()["calibration"]
+    report = registry.find("raw").card()["calibration"]
     assert report["unlike"]["false_alarms"] == pytest.approx(0.05, abs=0.01)
     assert f"temperature {report['temperature']:.2f}" in "".join(element.value for element in at.markdown)
     assert "Not calibrated" not in "".join(element.value for element in at.markdown)
@@ -343,7 +343,7 @@ def test_a_model_that_ships_without_weights_is_offered_with_its_figures(models, 
     again = at.button(key="again-birds-large")
     assert again.label == "Train birds-large again · 58.3 % of test pictures right · took 25 min"
     again.click().run()
-    assert not at.exception and rundir.runs()[0].status()["state"] == "queued"
+    assert not at.exception and registry.runs()[0].status()["state"] == "queued"
 
 
 def test_resnet50_is_offered_with_its_time_and_its_missing_weights_are_a_sentence(models, monkeypatch, tmp_path):
@@ -361,7 +361,7 @@ def test_resnet50_is_offered_with_its_time_and_its_missing_weights_are_a_sentenc
     at.run()
     jobs.started().pop(command)
     assert re.search("The ImageNet weights of ResNet50 could not be downloaded .*no network", at.error[0].value)
-    assert not [run for run in rundir.runs() if "resnet50" in run.id]
+    assert not [run for run in registry.runs() if "resnet50" in run.id]
 
 
 def test_a_head_that_is_trained_already_is_not_offered(models, monkeypatch):

@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared import boxes, charts, diagram, figures, jobs, ladder, style, switches, text
 from tests.page import show
-from training import address, catalogue, cost, data, results, rundir, toggles
+from training import address, catalogue, cost, data, registry, results, toggles
 from training.describe import describe
 
 ROOT = Path(__file__).parent.parent
@@ -119,7 +119,7 @@ def test_home_names_the_model_that_validation_prefers_and_folds_the_others_away(
     named = [
         row.value for row in at.markdown if ":material/check_circle: **" in row.value and "test accuracy" in row.value
     ]
-    cards = [model.card() for model in rundir.models()]
+    cards = [model.card() for model in registry.models()]
     for title in {card["data"]["title"] for card in cards}:
         own = [card for card in cards if card["data"]["title"] == title]
         best = max(own, key=lambda card: card["figures"]["validation"]["accuracy"])

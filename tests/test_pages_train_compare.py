@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from pages.shared import again, controls, jobs, plan, runs, stories, text
 from tests import small
 from tests.page import ran, show
-from training import catalogue, cost, data, launcher, results, rundir
+from training import catalogue, cost, data, launcher, registry, results, rundir
 from training.rundir import RunDir
 from training.spec import RunSpec
 
@@ -262,7 +262,7 @@ def test_train_says_what_it_will_do_and_start_puts_the_run_into_the_address(plac
     assert "basenet" in said(at) and "Pooling: average" in said(at) and "6.0 s buys about" in said(at)
     button(at, "Start training").click()
     ran(at)
-    [run] = rundir.runs()
+    [run] = registry.runs()
     assert asked(at)["run"] == run.id
     spec = run.spec()
     assert (
@@ -279,7 +279,7 @@ def test_a_taught_design_trains_on_other_pictures_without_its_teacher(places: Pa
     assert any("labels alone" in info.value for info in at.info)
     button(at, "Start training").click()
     ran(at)
-    [run] = rundir.runs()
+    [run] = registry.runs()
     assert run.spec().fit.teacher is None and run.spec().name == "final-taught"
 
 
@@ -325,7 +325,7 @@ def test_the_same_training_in_a_second_tab_is_the_first_one_s(places: Path) -> N
         at = show("train", data="drawn")
         button(at, "Start training").click()
         ran(at)
-    [run] = rundir.runs()
+    [run] = registry.runs()
     assert asked(at)["run"] == run.id
 
 
@@ -518,7 +518,7 @@ def test_what_ships_without_weights_can_be_compared_and_is_trained_again_by_a_cl
     assert "45.0 % of test pictures right · took 4.0 s" in offered.label
     offered.click()
     ran(at)
-    run = rundir.runs()[0]
+    run = registry.runs()[0]
     assert run.spec() == DRAWN and run.status()["state"] == "queued" and shown_next(at) == run.id
     place = places / "plumage_models" / "basenet-large"
     (place / "card.json").write_text("{}")
@@ -667,7 +667,7 @@ def test_a_design_that_no_address_holds_is_trained_again_as_it_is(places: Path) 
     assert not changeable(at)
     button(at, "Train this design again").click()
     ran(at)
-    made = rundir.find(shown_next(at))
+    made = registry.find(shown_next(at))
     assert made.status()["state"] == "queued" and made.spec() == spec
 
 
@@ -681,7 +681,7 @@ def test_a_training_is_prepared_again_as_it_was_whatever_was_chosen_last(places:
     ran(at)
     button(at, "Start training").click()
     ran(at)
-    assert rundir.find(asked(at)["run"]).spec() == spec
+    assert registry.find(asked(at)["run"]).spec() == spec
 
 
 def test_a_story_is_one_click_and_says_what_to_look_at(places: Path) -> None:
@@ -708,7 +708,7 @@ def test_presented_the_curves_come_before_what_was_chosen(places: Path) -> None:
 
 
 def test_the_stories_that_ship_are_told() -> None:
-    ids = {run.id for run in (*rundir.models(), *rundir.without_weights())}
+    ids = {run.id for run in (*registry.models(), *registry.without_weights())}
     for story in stories.STORIES:
         assert set(story.models) <= ids, f"{story.title}: not all of its models are in models/"
 

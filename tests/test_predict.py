@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.models import CLASSES, make_model
-from training import explain, predict, rundir
+from training import explain, predict, registry, rundir
 from training.worker import Worker, WorkerError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
@@ -53,7 +53,7 @@ def test_what_can_be_chosen(places):
 def test_answers_are_those_of_plain_keras(places, name):
     from training import weights
 
-    run = rundir.find(name)
+    run = registry.find(name)
     model, mean, std = weights.load_model(run)
     expected = model.predict((PIXELS - mean) / std, verbose=0)
     classifier = predict.load(run)
@@ -69,7 +69,7 @@ def test_grad_cam_is_the_gradient_weighed_sum_of_the_last_convolution(places):
     from training import model as networks
     from training import weights
 
-    run = rundir.find("shipped")
+    run = registry.find("shipped")
     model, mean, std = weights.load_model(run)
     heat = predict.load(run).explain(PIXELS[0], 4, "grad-cam")
     kernels = networks.variables(model)
@@ -105,7 +105,7 @@ def test_occlusion_finds_the_pixels_that_a_known_function_looks_at():
 
 def test_the_worker_answers_as_the_model_does(worker):
     fields, data = worker.request("classify", PIXELS.tobytes(), model="trained", count=7)
-    expected, _ = predict.load(rundir.find("trained")).classify(PIXELS)
+    expected, _ = predict.load(registry.find("trained")).classify(PIXELS)
     assert fields["flags"] is None
     assert np.abs(np.frombuffer(data, "<f4").reshape(7, 25) - expected).max() < 1e-6
     _, heat = worker.request("explain", PIXELS[:1].tobytes(), model="trained", count=1, index=3, method="occlusion")
@@ -122,7 +122,7 @@ def test_wrong_requests_are_sentences(worker):
 def test_it_survives_kill_9_in_the_middle_of_its_work(worker):
     worker.request("load", model="shipped")
     many = np.repeat(PIXELS, 600, axis=0)
-    expected, _ = predict.load(rundir.find("shipped")).classify(PIXELS)
+    expected, _ = predict.load(registry.find("shipped")).classify(PIXELS)
     results = []
     thread = threading.Thread(
         target=lambda: results.append(worker.request("classify", many.tobytes(), model="shipped", count=len(many)))
@@ -138,7 +138,7 @@ def test_it_survives_kill_9_in_the_middle_of_its_work(worker):
 
 
 def test_a_model_that_was_trained_anew_answers_anew(worker):
-    run = rundir.find("trained")
+    run = registry.find("trained")
     ask = lambda: worker.request("classify", PIXELS.tobytes(), model="trained", count=7)[1]  # noqa: E731
     before = ask()
     other = make_model(run.path.with_name("other"), "basenet-bn-dropout", 9)

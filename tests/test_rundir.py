@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests import small
-from training import commands, rundir
+from training import commands, registry, rundir
 from training.process import process_identity
 from training.rundir import RunDir, RunError
 from training.status import STATES
@@ -37,24 +37,24 @@ def run(folder: Path) -> RunDir:
 
 def test_a_run_that_is_not_finished_does_not_hide_a_shipped_model(folder: Path) -> None:
     mine = rundir.create(small.spec(), rundir.runs_dir() / "net")
-    assert rundir.find_fitted("net").path == mine.path  # nothing ships by that name
+    assert registry.find_fitted("net").path == mine.path  # nothing ships by that name
     shipped = rundir.create(small.spec(), rundir.models_dir() / "net")
     shipped.file("weights.npz").write_bytes(b"weights")
-    assert rundir.find("net").path == mine.path and rundir.find_fitted("net").path == shipped.path
+    assert registry.find("net").path == mine.path and registry.find_fitted("net").path == shipped.path
     mine.write_status(state="finished")
-    assert rundir.find_fitted("net").path == mine.path
+    assert registry.find_fitted("net").path == mine.path
 
 
 def test_a_run_is_found_by_id_and_by_path(run: RunDir) -> None:
     assert run.spec() == small.spec()
     assert run.status()["state"] == "stopped" and run.card() is None and run.history() == []
-    assert rundir.find(run.id).path == rundir.find(str(run.path)).path == run.path
+    assert registry.find(run.id).path == registry.find(str(run.path)).path == run.path
 
 
 def test_runs_made_in_the_same_second_are_apart_and_newest_first(folder: Path) -> None:
     made = [rundir.create(small.spec(fit__seed=seed)) for seed in range(3)]
     assert len({run.id for run in made}) == 3
-    assert [run.id for run in rundir.runs()] == [run.id for run in reversed(made)]
+    assert [run.id for run in registry.runs()] == [run.id for run in reversed(made)]
 
 
 def test_a_directory_holds_one_run(run: RunDir) -> None:
@@ -65,13 +65,13 @@ def test_a_directory_holds_one_run(run: RunDir) -> None:
 @pytest.mark.parametrize("name", ["nothing", "../etc", "", "a b", ".hidden", "/", "x" * 300, "\0"])
 def test_what_is_no_run_is_told_in_a_sentence(folder: Path, name: str) -> None:
     with pytest.raises(RunError, match="There is no run"):
-        rundir.find(name)
+        registry.find(name)
 
 
 def test_what_is_listed_is_found_whatever_its_folder_is_called(run: RunDir) -> None:
     copy = run.path.rename(run.path.parent / f"{run.id} (copy)")
-    (listed,) = rundir.runs()
-    assert rundir.find(listed.id).path == copy
+    (listed,) = registry.runs()
+    assert registry.find(listed.id).path == copy
 
 
 def test_a_broken_spec_is_told_in_a_sentence(run: RunDir) -> None:
@@ -102,7 +102,7 @@ def test_a_damaged_file_is_passed_over(run: RunDir, name: str, content: str) -> 
     status = run.status()
     assert status["state"] in STATES and status["epoch"] == 0 and status["message"] is not None
     assert run.history() == [] and run.card() is None
-    assert [found.id for found in rundir.runs()] == [run.id]
+    assert [found.id for found in registry.runs()] == [run.id]
 
 
 @pytest.mark.parametrize(
@@ -277,14 +277,14 @@ def test_a_model_whose_weights_do_not_ship_is_found_by_its_name(folder: Path) ->
         place.mkdir(parents=True)
         (place / "spec.json").write_text(small.spec().to_json())
         (place / "card.json").write_text(json.dumps({"name": "large"}))
-    assert [(run.id, run.path.name) for run in rundir.without_weights()] == [("large", "seed-2")]
-    assert rundir.find("large") == rundir.without_weights()[0] and rundir.models() == []
+    assert [(run.id, run.path.name) for run in registry.without_weights()] == [("large", "seed-2")]
+    assert registry.find("large") == registry.without_weights()[0] and registry.models() == []
     with pytest.raises(
         RunError, match=r"only its card and curves; train it again with: .* fit .*large/seed-2/spec.json"
     ):
-        load_model(rundir.find("large"))
+        load_model(registry.find("large"))
     (folder / "models" / "large" / "card.json").write_text("{}")
-    assert rundir.without_weights() == [], "one of its seeds ships whole"
+    assert registry.without_weights() == [], "one of its seeds ships whole"
 
 
 def test_shipped_models_are_read_like_runs(folder: Path) -> None:
@@ -294,5 +294,5 @@ def test_shipped_models_are_read_like_runs(folder: Path) -> None:
     (place / "card.json").write_text(json.dumps({"name": "small"}))
     (folder / "models" / ".half.partial").mkdir()
     (folder / "models" / ".half.partial" / "card.json").write_text("{}")
-    assert [model.id for model in rundir.models()] == ["small"]
-    assert rundir.find("small").status()["state"] == "finished"
+    assert [model.id for model in registry.models()] == ["small"]
+    assert registry.find("small").status()["state"] == "finished"

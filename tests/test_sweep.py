@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests import small
-from training import catalogue, rundir, ship, sweep, sweep_jobs
+from training import catalogue, registry, rundir, ship, sweep, sweep_jobs
 from training.process import process_identity
 from training.rundir import RunDir
 
@@ -107,7 +107,7 @@ def test_the_budget_ends_a_run_which_then_goes_on(sweeping):
         and "(begun, and resumed next time)" in said
         and "(next time)" in said
     )
-    [run] = rundir.runs()
+    [run] = registry.runs()
     begun = run.status()
     assert begun["state"] == "stopped" and 0 < begun["epoch"] < 4
     done, said = sweeping()
@@ -147,7 +147,7 @@ def test_the_budget_ends_all_that_train_side_by_side(sweeping, monkeypatch):
     monkeypatch.setattr(sweep, "side_by_side", len)
     done, said = sweeping(budget=1 / 60, end="a new one waits")
     assert not done and said.count("The budget is used up") == 1
-    assert sorted(run.status()["state"] for run in rundir.runs()) == ["stopped", "stopped"]
+    assert sorted(run.status()["state"] for run in registry.runs()) == ["stopped", "stopped"]
     assert sweeping()[0]
 
 
@@ -174,7 +174,7 @@ def test_an_error_stops_what_trains_beside_it(sweeping, monkeypatch):
     monkeypatch.setattr(sweep, "side_by_side", len)
 
     def publish(name, seeds, say):
-        if any(run.status()["state"] == "finished" for run in rundir.runs()):
+        if any(run.status()["state"] == "finished" for run in registry.runs()):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep, "publish", publish)
@@ -182,7 +182,7 @@ def test_an_error_stops_what_trains_beside_it(sweeping, monkeypatch):
     run.write_status(state="stopped", epoch=3)  # it will be finished, the other not
     with pytest.raises(KeyboardInterrupt):
         sweeping(end="a new one waits")
-    other = next(r for r in rundir.runs() if r.path != run.path)
+    other = next(r for r in registry.runs() if r.path != run.path)
     assert other.status()["state"] == "stopped" and other.status()["epoch"] < 4
 
 
@@ -246,7 +246,7 @@ def test_a_run_of_another_spec_in_its_place_is_told_and_never_published(sweeping
     rundir.create(job.spec.replace({"fit.epochs": 3}), tmp_path / "runs" / job.run.id)
     with pytest.raises(rundir.RunError, match="holds a run of another basenet than the catalogue's"):
         sweeping()
-    assert not rundir.models()
+    assert not registry.models()
 
 
 def test_what_a_resumed_run_has_done_is_not_counted_again(sweeping, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import small
-from training import confusions, data, fit, rundir, weights
+from training import confusions, data, fit, registry, rundir, weights
 from training.evaluate import evaluate
 from training.rundir import RunDir, RunError
 from training.ship import ship
@@ -179,7 +179,7 @@ def test_export_is_what_plain_keras_reads(run: RunDir, tmp_path: Path) -> None:
 @pytest.mark.parametrize("form", ["half", "int8"])
 def test_what_ships_is_what_is_measured(run: RunDir, form: Any) -> None:
     card = ship(run, "small", form)
-    model = rundir.find("small")
+    model = registry.find("small")
     assert [file.name for file in sorted(model.path.iterdir())] == [
         "card.json",
         "confusions.json",
@@ -204,9 +204,9 @@ def test_a_further_seed_ships_its_card_alone(run: RunDir) -> None:
     folder = run.path.parent / "models" / "small" / "seed-0"
     assert sorted(file.name for file in folder.iterdir()) == ["card.json", "history.jsonl", "spec.json"]
     assert json.loads((folder / "card.json").read_text())["figures"]["test"]["pictures"] == 60
-    assert rundir.models() == []
+    assert registry.models() == []
     ship(run, "small")  # the shipped seed joins the folder of the others
-    assert [model.id for model in rundir.models()] == ["small"] and folder.is_dir()
+    assert [model.id for model in registry.models()] == ["small"] and folder.is_dir()
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".x"])
@@ -239,7 +239,7 @@ def test_what_learned_from_other_pictures_is_neither_calibrated_nor_shipped(run:
         calibration.calibrate(run)
     with pytest.raises(DataError, match="not those of"):
         ship(run, "small")
-    assert not rundir.models()
+    assert not registry.models()
 
 
 def test_a_name_is_of_one_spec_and_a_seed_of_one_run(run: RunDir) -> None:
@@ -254,4 +254,4 @@ def test_a_name_is_of_one_spec_and_a_seed_of_one_run(run: RunDir) -> None:
         ship(run, "small", card_only=True)
     run.file("spec.json").write_text(other.to_json())
     ship(run, "small", card_only=True)
-    assert (rundir.find("small").path / "seed-1" / "card.json").is_file()
+    assert (registry.find("small").path / "seed-1" / "card.json").is_file()

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from training import catalogue, cli_data, cli_report, console, data, rundir
+from training import catalogue, cli_data, cli_report, console, data, registry
 from training.cli_options import Design, Json, Misuse, Run, Trained, answer, planned, toggle_options, trained
 from training.describe import describe as describe_network
 from training.pictures import PictureError
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """The catalogue: every variant, what it changes, and the report's figures."""
-    shipped = {model.id for model in rundir.models()}
+    shipped = {model.id for model in registry.models()}
     rows: list[dict[str, Any]] = []
     for entry in (*catalogue.variants(), *catalogue.heads()):
         network = describe_network(entry.spec.network)
@@ -146,7 +146,7 @@ def runs(as_json: Json = False) -> None:
     """The runs of this machine, newest first."""
     from training import commands
 
-    rows = [commands.row(run) for run in rundir.runs()]
+    rows = [commands.row(run) for run in registry.runs()]
     answer(as_json, {"runs": rows}, lambda: console.table(
         ("run", "data", "state", "epochs", "validation", "test", "minutes"),
         [(row["run"], row["data"], row["state"], f"{row['epoch']:g} of {row['max_epochs']}",
@@ -156,7 +156,7 @@ def runs(as_json: Json = False) -> None:
 
 def _done(run: str, act: Callable[[RunDir], object], now: str = "") -> None:
     """Do `act` to the run and say how it stands."""
-    found = trained(run, rundir.find)
+    found = trained(run, registry.find)
     act(found)
     print(f"{found.id}: {now or found.status()['state']}")
 
@@ -277,7 +277,7 @@ def ship(
     """Put a finished run into models/ with compact weights, measured on validation and then on the test."""
     from training.ship import ship as make
 
-    found = trained(run, rundir.find)
+    found = trained(run, registry.find)
     with console.quiet():
         card = make(found, name, form, card_only)
     answer(as_json, {"model": name, "card": card}, lambda: console.shipped(name, card))

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from training import catalogue, data, rundir, toggles
+from training import catalogue, data, registry, toggles
 from training.paths import models_dir
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -35,7 +35,7 @@ def answer(as_json: bool, tree: dict[str, Any], text: Callable[[], str]) -> None
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def trained(name: str, find: Callable[[str], RunDir] = rundir.find_fitted) -> RunDir:
+def trained(name: str, find: Callable[[str], RunDir] = registry.find_fitted) -> RunDir:
     """The run or shipped model called `name`, to use it; a name that is none is wrong use."""
     try:
         return find(name)

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training import batches, paths, processor, rundir
+from training import batches, paths, processor, registry
 from training.card import elsewhere
 from training.describe import Description, describe
 from training.rundir import RunDir, RunError
@@ -92,7 +92,7 @@ def _work(description: Description, machine: Machine) -> float:
 
 def _teacher_work(spec: RunSpec, machine: Machine) -> float:
     try:
-        return _work(describe(rundir.find_fitted(spec.fit.teacher or "").spec().network), machine)
+        return _work(describe(registry.find_fitted(spec.fit.teacher or "").spec().network), machine)
     except RunError:
         return 0.0  # it is not here, so there will be no training
 

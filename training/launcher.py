@@ -22,7 +22,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from training import handover, rundir
+from training import handover, registry, rundir
 from training.files import patiently
 from training.paths import runs_dir
 from training.process import environment, process_identity
@@ -63,7 +63,7 @@ def held(name: str) -> bool:
 
 def queue() -> list[RunDir]:
     """The runs in progress: the running first, then the queued in their order."""
-    active = [(run, run.status()) for run in rundir.runs()]
+    active = [(run, run.status()) for run in registry.runs()]
     places = [
         (status["state"] != "running", status.get("queued", 0.0), run)
         for run, status in active
@@ -81,7 +81,7 @@ def submit(spec: RunSpec) -> RunDir:
     Raises `RunError`.
     """
     with lock("launcher"):
-        for run in rundir.runs():
+        for run in registry.runs():
             with suppress(RunError):  # a broken one is none
                 if (state := run.status()["state"]) in ACTIVE and run.spec() == spec:
                     if state == "queued":  # asked for again, perhaps from an environment that has been put right
@@ -210,7 +210,7 @@ def next_queued() -> RunDir | None:
 
 def _queued() -> list[RunDir]:
     """The runs that wait, in their order."""
-    states = [(run, run.status()) for run in rundir.runs()]
+    states = [(run, run.status()) for run in registry.runs()]
     # One whose directory cannot be written can be neither begun nor noted as failed.
     waiting = [(status.get("queued", 0.0), run) for run, status in states
                if status["state"] == "queued" and os.access(run.path, os.W_OK)]  # fmt: skip

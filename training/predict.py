@@ -19,7 +19,8 @@ from training import calibration, explain, unlike
 from training.birds import backbones
 from training.describe import describe, expand
 from training.pictures import resize, square
-from training.rundir import RunDir, RunError, find_fitted, models, runs
+from training.registry import find_fitted, models, runs
+from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.unlike import Unlike
 from training.worker import Handler, Reply
@@ -33,7 +34,7 @@ BATCH = 250
 class Choice:
     """A model that can answer: what the page shows of it before it is loaded."""
 
-    id: str  # as `training.rundir.find_fitted` takes it
+    id: str  # as `training.registry.find_fitted` takes it
     spec: RunSpec
     shipped: bool  # or a run of this machine
     data: str  # the data set's name

@@ -21,7 +21,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -36,7 +35,7 @@ from filelock import FileLock, Timeout
 from training import card_schema
 from training import spec as specs
 from training.files import advice, patiently, read_json
-from training.paths import cache_dir, models_dir, runs_dir
+from training.paths import cache_dir, runs_dir
 from training.process import alive
 from training.spec import RunSpec, SpecError
 from training.status import is_line, sound
@@ -123,6 +122,11 @@ class RunDir:
                 f"The process ended without a word (killed, or out of memory); resume goes on from {self.whence}."
             )
         return status
+
+    @property
+    def created(self) -> float:
+        """When it was made, in seconds since 1970; 0 where that is not known."""
+        return float(sound(_read_json(self.file("status.json"))).get("created", 0))
 
     @property
     def whence(self) -> str:
@@ -285,47 +289,3 @@ def _new_directory(name: str) -> Path:
             return path
         except FileExistsError:
             number += 1
-
-
-def runs() -> list[RunDir]:
-    """All run directories, newest first."""
-    found = [RunDir(path.parent) for path in runs_dir().glob("[!.]*/spec.json")]
-    return sorted(found, key=lambda run: sound(_read_json(run.file("status.json"))).get("created", 0), reverse=True)
-
-
-def models() -> list[RunDir]:
-    """The models that ship, by name."""
-    return [RunDir(path.parent) for path in sorted(models_dir().glob("[!.]*/card.json"))]
-
-
-def without_weights() -> list[RunDir]:
-    """What ships as card and curves alone: one training a name, its lowest seed's, where no seed's weights ship."""
-    first: dict[str, RunDir] = {}
-    cards = models_dir().glob("[!.]*/seed-*/card.json")
-    for card in sorted(cards, key=lambda card: (card.parent.parent.name, len(card.parent.name), card.parent.name)):
-        folder = card.parent.parent
-        if not (folder / card.name).is_file():
-            first.setdefault(folder.name, RunDir(card.parent, folder.name))
-    return list(first.values())
-
-
-def find(name: str) -> RunDir:
-    """The run with this id, the shipped model of this name, or the run directory at this path; raises `RunError`."""
-    with suppress(OSError):  # a name that no file can have, a folder that may not be read
-        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            for place in (runs_dir() / name, models_dir() / name):
-                if (place / "spec.json").is_file():
-                    return RunDir(place)
-        if found := next((run for run in (*without_weights(), *runs()) if run.id == name), None):
-            return found
-        if (Path(name) / "spec.json").is_file():
-            return RunDir(Path(name).resolve())
-    raise RunError(f"There is no run and no shipped model {name!r}; `python -m training runs` lists the runs.")
-
-
-def find_fitted(name: str) -> RunDir:
-    """As `find`, to use the model: a run that is not finished does not stand before a shipped model of its name."""
-    run, shipped = find(name), models_dir() / name
-    if (shipped / "weights.npz").is_file() and run.path == runs_dir() / name and run.status()["state"] != "finished":
-        return RunDir(shipped)
-    return run

@@ -17,7 +17,8 @@ import numpy as np
 from training import weights
 from training.birds.pretrained import sha256
 from training.data import DataError
-from training.rundir import RunDir, RunError, find_fitted, models, runs
+from training.registry import find_fitted, models, runs
+from training.rundir import RunDir, RunError
 
 if TYPE_CHECKING:
     from training.data import Dataset

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared import controls, present, runs, text
-from training import commands, rundir
+from training import commands, registry
 from training.card import on_gpu
 from training.data import DataError
 from training.rundir import RunDir, RunError
@@ -18,7 +18,7 @@ BEGUN = "again.begun"  # in the session: the run to be shown
 
 def missing(records: Sequence[RunDir]) -> list[RunDir]:
     """Those of the trainings that were not trained again here."""
-    done = [spec for run, spec in runs.readable(rundir.runs()) if run.status()["state"] == "finished"]
+    done = [spec for run, spec in runs.readable(registry.runs()) if run.status()["state"] == "finished"]
     return [record for record, spec in runs.readable(records) if spec not in done]
 
 

@@ -10,7 +10,7 @@ from math import sqrt
 import streamlit as st
 
 from pages.shared import again, controls, jobs, text
-from training import data, rundir
+from training import data, registry
 from training.birds import backbones, everything
 from training.birds.backbones import RESNET50
 from training.predict import Choice
@@ -33,7 +33,7 @@ def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
         "Models, side by side", list(by_id), max_selections=MOST, key="models", select_all=False,
         format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
     )  # fmt: skip
-    if waiting := sum(run.status()["state"] not in ("finished", "failed") for run in rundir.runs()):
+    if waiting := sum(run.status()["state"] not in ("finished", "failed") for run in registry.runs()):
         st.caption(f"{text.plural(waiting, 'run')} not in the list: a run answers when it has finished; "
                    "one that was stopped can go on, on Train.")  # fmt: skip
     others = {key: st.query_params.get_all(key) for key in st.query_params if key not in ("model", "run")}
@@ -89,7 +89,7 @@ def _as_good(choice: Choice, best: Choice) -> bool:
 
 def _why_not(name: str) -> str:
     try:
-        state = rundir.find(name).status()["state"]
+        state = registry.find(name).status()["state"]
     except RunError:
         return f"The address asks for the model {text.plain(repr(name), 80)}, which is not here."
     if state == "finished":
@@ -130,7 +130,7 @@ def facts(choice: Choice) -> str:
 
 def offer_more(choices: list[Choice]) -> None:
     """What could answer here after a training."""
-    if stored := again.missing(rundir.without_weights()):
+    if stored := again.missing(registry.without_weights()):
         with st.expander("Trained already, but shipped without weights", icon=":material/inventory_2:"):
             again.offer(stored)
     _offer_resnet50(choices)

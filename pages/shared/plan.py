@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages.shared import runs, text
-from training import address, batches, catalogue, cost, rundir, teacher
+from training import address, batches, catalogue, cost, registry, teacher
 from training.rundir import RunError
 from training.spec import RunSpec
 
@@ -26,7 +26,7 @@ def taught(spec: RunSpec) -> tuple[RunSpec, str]:
     if not name:
         return spec, ""
     try:
-        theirs = rundir.find_fitted(name).spec().data.name
+        theirs = registry.find_fitted(name).spec().data.name
         if theirs == spec.data.name:
             teacher.of(spec)
             return spec, ""

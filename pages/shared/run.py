@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import again, controls, curves, figures, jobs, plan, present, runs, text
-from training import address, data, launcher, rundir
+from training import address, data, launcher, registry
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.status import ACTIVE
@@ -156,7 +156,7 @@ def beside(run: RunDir, spec: RunSpec) -> list[str]:
     """The run and what ships of its design and of that one's parent: where a comparison begins."""
     entry = runs.entry(spec)
     related = (entry.name, entry.parent) if entry else ()
-    return [run.id, *(model.id for model in rundir.models() if model.id in related)]
+    return [run.id, *(model.id for model in registry.models() if model.id in related)]
 
 
 def _visit(query: dict[str, str]) -> None:
@@ -235,7 +235,7 @@ def others(current: RunDir | None) -> None:
     """The runs there are: those under way first, then the newest."""
     if present.is_on():
         return
-    specs = runs.readable(rundir.runs())
+    specs = runs.readable(registry.runs())
     found = [(run, spec, run.status()) for run, spec in specs if current is None or run.id != current.id]
     if not found:
         return

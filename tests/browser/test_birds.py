@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.browser.app import App
 from tests.browser.page import address, settle, shot
-from training import rundir
+from training import registry
 from training.birds.species import written
 from training.pictures import MAX_BYTES
 
@@ -44,7 +44,9 @@ def real_birds(data: str) -> list[tuple[Path, str]]:
 
 def head_of(backbone: str) -> str:
     """The shipped bird head on `backbone` that is best on validation pictures."""
-    heads = [run for run in rundir.models() if run.spec().data.backbone == backbone and run.spec().data.name == "birds"]
+    heads = [
+        run for run in registry.models() if run.spec().data.backbone == backbone and run.spec().data.name == "birds"
+    ]
     assert heads, f"no head on {backbone} ships"
     return max(heads, key=lambda run: run.card()["figures"]["validation"]["accuracy"]).id
 
