@@ -97,11 +97,16 @@ def models_table() -> str:
         test = f"{figures['test']['accuracy']:.4f}" if figures["test"] else "not taken"
         weights = model.file("weights.npz").stat().st_size if model.file("weights.npz").is_file() else 0
         lines.append(
-            f"| `{model.id}` | {data['title']}: {data['origin']} | {card['parameters']:,} "
+            f"| `{model.id}` | {data['title']}: {data['origin']} | {_parameters(card)} "
             f"| {weights / 1000:,.0f} | {figures['validation']['accuracy']:.4f} | {test} | {figures['epochs']} "
             f"| {card['device']}, {card['precision']} |"
         )
     return "\n".join(lines)
+
+
+def _parameters(card: dict[str, Any]) -> str:
+    head = ", head alone" if card["spec"]["data"]["backbone"] else ""
+    return f"{card['parameters']:,}{head}"
 
 
 def bench_table() -> str:

@@ -418,6 +418,20 @@ def test_pictures_are_enlarged_to_the_size_that_the_spec_names(birds):
         catalogue.load("basenet").replace({"data.backbone_size": 288})
 
 
+def test_an_exported_head_shrinks_pictures_as_the_app_does(birds, tmp_path):
+    import keras
+
+    from training import predict
+
+    run = rundir.create(spec((16,), **{"fit.learning_rate": 0.1, "data.backbone_size": 64}))
+    assert fit(run)["state"] == "finished", run.status()["message"]
+    noisy = np.random.default_rng(0).integers(0, 256, birds.validation_images.shape).astype(np.uint8)
+    probabilities, _ = predict.load(run).classify(noisy)
+    weights.export(run, tmp_path / "small.keras")
+    exported = keras.saving.load_model(tmp_path / "small.keras")(noisy.astype(np.float32))
+    assert np.allclose(exported, probabilities, atol=1e-3)
+
+
 def test_a_head_learns_on_the_stage_that_the_spec_names(birds, tmp_path):
     import keras
 

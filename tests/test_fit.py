@@ -84,16 +84,18 @@ def test_a_finished_run_has_all_its_files(unbroken: RunDir) -> None:
     assert not left & {"checkpoint.npz", "best.npz", "stop"}
 
 
-def test_plain_keras_opens_the_model_and_feeds_it_pixels(unbroken: RunDir) -> None:
+def test_plain_keras_opens_the_model_and_feeds_it_pixels(unbroken: RunDir, tmp_path: Path) -> None:
     import keras
 
     from training import predict
     from training.calibration import softmax
 
+    averaged = make(tmp_path / "averaged", small.spec(fit__epochs=2, fit__average=0.9))
+    fit.fit(averaged, dataset=small.dataset())
     images = small.dataset().validation_images
-    plain = keras.saving.load_model(unbroken.file("model.keras")).predict(images.astype(np.float32), verbose=0)
-    ours = softmax(predict.load(unbroken).logits(images))
-    np.testing.assert_allclose(plain, ours, atol=1e-5)
+    for run in (unbroken, averaged):
+        plain = keras.saving.load_model(run.file("model.keras")).predict(images.astype(np.float32), verbose=0)
+        np.testing.assert_allclose(plain, softmax(predict.load(run).logits(images)), atol=1e-5)
 
 
 def test_the_weights_are_those_of_the_validation_figures(unbroken: RunDir) -> None:

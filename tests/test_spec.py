@@ -53,6 +53,22 @@ def test_impossible_values_are_refused_in_a_sentence(changes, words):
     assert "\n" not in message and message.endswith(".")
 
 
+FLAGS = ("vertical_flip", "whole_pixels")
+
+
+@pytest.mark.parametrize(
+    "name", ["width_shift", "zoom", "rotation", "vertical_flip", "whole_pixels", "cutout", "mixup"]
+)
+def test_a_head_on_features_refuses_augmentation_that_cannot_reach_it(name):
+    with pytest.raises(SpecError, match="only horizontal_flip is possible"):
+        catalogue.load("birds-fc-basic").replace({f"data.augmentation.{name}": 0.1 if name not in FLAGS else True})
+
+
+def test_features_that_change_at_every_step_are_not_standardized():
+    with pytest.raises(SpecError, match="fine_tune = all at once"):
+        catalogue.load("birds-finetune-simple").replace({"data.normalization": "featurewise"})
+
+
 def test_no_validation_on_pictures_that_a_backbone_has_learned_from():
     with pytest.raises(SpecError, match="set it to stratified"):
         catalogue.load("birds-fc-basic").replace({"data.validation": "ordered"})

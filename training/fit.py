@@ -129,6 +129,8 @@ class Fitting(Supervised):
             run.file("card.json").unlink(missing_ok=True)  # of other weights, where somebody had it begin anew
         run.truncate_history(self.progress.global_step(), self.progress.validated)
         self.clock = time.monotonic()
+        if self.progress.step:  # the first point after a resumption is a mean over many steps, as its neighbours are
+            self.shown = self.clock
         self.next_checkpoint = self.clock + CHECKPOINT_SECONDS[0]
         ended = ""
         while not ended and not (self.progress.done() and self.progress.validated == self.progress.global_step()):
@@ -152,6 +154,7 @@ class Fitting(Supervised):
         if self.stopping.is_set():
             if hasattr(self, "clock"):
                 self.checkpoint()
+                self.write_progress(now=True)
             raise Stopped
 
     def tick(self) -> None:
@@ -287,6 +290,8 @@ class Fitting(Supervised):
         best = run.file("best.npz")
         if self.spec.fit.early_stopping:
             self.engine.set_weights(read_arrays(best))
+        elif self.spec.fit.average:  # what is validated and kept is the average: of model.keras, too
+            self.engine.set_weights(self.engine.weights())
         mean, std = self.engine.mean, self.engine.std
         weights.save(run.file("weights.npz"), self.engine.weights(), mean, std)
         model = None if self.spec.data.backbone else self.engine.model  # a head alone is of no use; `export` joins them

@@ -22,8 +22,12 @@ def beta(alpha: float, count: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """`count` draws of Beta(alpha, alpha), float32: for a small alpha nearly all near 0 or 1."""
     import tensorflow as tf
 
-    draws = tf.random.stateless_gamma([2, count], seed, alpha) + 1e-6
-    return draws[0] / (draws[0] + draws[1])
+    # Beta is a ratio of two Gamma(alpha); of a small alpha, float32 holds only their logarithms:
+    # Gamma(alpha) = Gamma(alpha + 1) * uniform ** (1 / alpha) (Marsaglia and Tsang 2000).
+    gamma = tf.random.stateless_gamma([2, count], seed, alpha + 1)
+    uniform = 1 - tf.random.stateless_uniform([2, count], fork(seed, 6))  # above 0
+    logarithms = tf.math.log(gamma) + tf.math.log(uniform) / alpha
+    return tf.sigmoid(logarithms[0] - logarithms[1])
 
 
 def mix(

@@ -147,10 +147,16 @@ class RunSpec(Frozen):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         augmentation = self.data.augmentation
-        if self.data.backbone and self.fit.fine_tune == "off" and (augmentation.mixes or augmentation.cutout):
+        frozen = self.data.backbone and self.fit.fine_tune == "off"
+        if frozen and augmentation != Augmentation(horizontal_flip=augmentation.horizontal_flip):
             raise ValueError(
-                "data.augmentation: cutout, mixup and cutmix are possible on pictures only, and this network learns "
-                "on a backbone's features; set them to 0"
+                "data.augmentation: this network learns on a backbone's features, computed once of each picture and of "
+                "its mirror image; only horizontal_flip is possible, set the others to 0 or off"
+            )
+        if self.fit.fine_tune == "all at once" and self.data.normalization == "featurewise":
+            raise ValueError(
+                "data.normalization = featurewise is not possible with fit.fine_tune = all at once, whose features change "
+                "at every step; set it to off"
             )
         if self.fit.fine_tune != "off" and self.data.backbone is None:
             raise ValueError("fit.fine_tune is possible only with data.backbone; set it to off, or name a backbone")

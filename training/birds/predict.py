@@ -208,7 +208,7 @@ def behind_backbone(run: RunDir, head: Any) -> Any:
     size = run.spec().data.backbone_size
     pixels = keras.Input((None, None, 3), name="pixels")
     # Told so: its own default would put all layers behind it into training mode where the model is called with none.
-    sized = keras.layers.Resizing(size, size, "bicubic", name="sized")(pixels, training=False)
+    sized = keras.layers.Resizing(size, size, "bicubic", antialias=True, name="sized")(pixels, training=False)
     maps = model(backbone.preprocess(keras.ops.clip(sized, 0.0, 255.0)))
     if len(head.input_shape) == 2:
         maps = keras.layers.GlobalAveragePooling2D(name="pooled")(maps)
