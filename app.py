@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.shared import again, present, warm
+from pages.shared import again, history, present, warm
 
 PAGES = {
     "home": ("Home", ":material/home:"),
@@ -25,6 +25,7 @@ page = st.navigation(
     ],
     position="top",
 )
+history.begin()
 present.begin()
 again.follow()
 page.run()

@@ -69,8 +69,9 @@ def kept(widget: str, *parameters: str, others: tuple[str, ...] = ()) -> Iterato
         moved = widget not in held or any(st.session_state.get(name, value) != value for name, value in held.items())
         outside = settled and _asked(parameters) != last and not moved
     elif not _asked(parameters):
-        for name, values in last.items():
-            st.query_params[name] = values
+        here = {name: st.query_params.get_all(name) for name in st.query_params}
+        if last:  # at once: each change of the address is a message of its own
+            st.query_params.from_dict(here | last)
     try:
         yield outside
     finally:

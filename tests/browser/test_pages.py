@@ -35,6 +35,20 @@ def test_page_presents(app, open_page, name):
     assert size >= 1.35 * 16, "the text is hardly larger than without present mode"
 
 
+def test_back_leads_through_the_pages_one_press_each(app, open_page):
+    page = open_page(address(app.url, "train") + "?from=basenet&data=drawn&minutes=1&seed=3&present=1")
+    seen = [page.url]
+    for name in ("Design", "Train", "Compare"):
+        visit(page, name)
+        page.wait_for_timeout(1500)  # the page's own choices come into the address
+        seen.append(page.url)
+    for url in seen[-2::-1]:
+        page.go_back()
+        settle(page)
+        page.wait_for_timeout(1500)
+        assert page.url == url
+
+
 def test_app_process_has_no_tensorflow(app, open_page):
     maps = Path(f"/proc/{app.process.pid}/maps")
     if not maps.is_file():
