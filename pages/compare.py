@@ -86,7 +86,8 @@ def called(chosen: Sequence[str], there: Mapping[str, RunDir], specs: Mapping[st
     """A name for each id, all different: what ships has one already."""
     shipped = [key for key in chosen if _shipped(there[key])]
     own = runs.names({key: specs[key] for key in chosen if key not in shipped})
-    return {key: f"{own[key]}, yours" if own.get(key) in shipped else own.get(key, key) for key in chosen}
+    yours = {key: ", yours" if specs[key].name in shipped else "" for key in own}
+    return {key: f"{own[key]}{yours[key]}" if key in own else key for key in chosen}
 
 
 def begin(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec], address_moved: bool) -> None:
@@ -173,13 +174,13 @@ def _weightless(run: RunDir) -> bool:
 
 
 def _option(run: RunDir, spec: RunSpec) -> str:
-    """ "basenet · shipped · cifar100-25" or "basenet (Pooling: average) · drawn · 24 Nov 14:03 · running"."""
+    """ "basenet · shipped · cifar100-25" or "basenet (Pooling: average) · drawn · seed 0 · 24 Nov 14:03 · running"."""
     if _shipped(run):
         return f"{run.id} · {'card and curves' if _weightless(run) else 'shipped'} · {spec.data.name}"
     status = run.status()
     when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
     state = "" if status["state"] == "finished" else f" · {status['state']}"
-    return f"{controls.title(spec)} · {spec.data.name} · {when}{state}"
+    return f"{controls.title(spec)} · {spec.data.name} · seed {spec.fit.seed} · {when}{state}"
 
 
 def show_curves(histories: Mapping[str, Sequence[runs.Row]]) -> None:

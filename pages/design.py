@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import charts, controls, diagram, figures, present, preview, switches, text
-from training import address, catalogue, toggles
+from training import address, catalogue, registry, toggles
 from training.describe import describe
 from training.keras_code import keras_code
 from training.spec import RunSpec
@@ -17,6 +17,7 @@ from training.spec import RunSpec
 FROM = "design.from"
 WRITTEN = "design.written"  # the parameters as last written to the address
 HELD = "design.held"  # what the widgets held then
+HEAD = "head"  # among what could not be set: a head on a pretrained network
 RESEED = "design.reseed"  # parameters to start over from, set by callbacks
 
 
@@ -35,8 +36,7 @@ def current() -> tuple[RunSpec, dict[str, str]]:
     if again is not None:
         spec, errors = address.from_query(again)
         if spec.data.backbone:
-            told = f"{controls.a_head(spec.name)} `python -m training fit {spec.name}` trains it."
-            spec, errors = catalogue.variant("basenet").spec, {address.FROM: told}
+            spec, errors = catalogue.variant("basenet").spec, {HEAD: spec.name}
         st.session_state[FROM] = controls.base_of(spec).name
         switches.seed(spec)
     else:
@@ -90,6 +90,13 @@ def header(spec: RunSpec) -> None:
 
 def refused(errors: dict[str, str]) -> None:
     """What could not be set; each reason stands by its switch as well, which may be in another tab."""
+    if name := errors.get(HEAD):
+        st.info(f"{controls.a_head(name)} Here is BaseNet in its place.", icon=":material/link_off:")
+        with st.container(horizontal=True):
+            controls.link("train", "How it is trained", {address.FROM: name}, icon=":material/terminal:")
+            for model in [model.id for model in registry.models() if model.spec().name == name][:1]:
+                controls.link("classify", "Classify with it", {"model": model}, icon=":material/image_search:")
+                controls.link("confusions", "What it takes for what", {"model": model}, icon=":material/grid_on:")
     if sentence := errors.get(address.FROM):
         st.warning(text.plain(sentence), icon=":material/link_off:")
     if labels := [toggles.BY_KEY[key].label for key in errors if key in toggles.BY_KEY]:
@@ -108,7 +115,7 @@ def drawing(spec: RunSpec, reference: catalogue.Variant | None) -> None:
     st.markdown(drawn, unsafe_allow_html=True)
     behind = (reference.name, reference.spec.network) if reference and reference.spec.network != spec.network else None
     charts.show(charts.depth(spec.network, behind), key="depth", alt="Channels and spatial size by layer, log scale")
-    if behind and not present.is_on():
+    if behind:
         st.caption(f"Channels and spatial size after each layer, log scale. Faint: {behind[0]}.")
 
 
@@ -122,7 +129,7 @@ def details(spec: RunSpec) -> None:
             preview.show(spec)
     if code.open:
         code.caption("The same network and fit as plain Keras, ready to copy.")
-        code.code(keras_code(spec), language="python", height=420)
+        code.code(keras_code(spec, controls.title(spec, limit=3)), language="python", height=420)
 
 
 @st.fragment
@@ -144,7 +151,8 @@ CSS = """
 .st-key-bench {display: grid; grid-template-columns: minmax(0, 1fr); gap: 1.2rem 2.6rem;}
 @media (min-width: 900px) {
   .st-key-bench {grid-template-columns: minmax(0, 2.15fr) minmax(17rem, 1fr); grid-template-rows: auto 1fr;}
-  .st-key-bench > :has(> .st-key-bench-switches) {grid-column: 2; grid-row: 1 / span 2;}
+  .st-key-bench > :has(> .st-key-bench-switches) {grid-column: 2; grid-row: 1 / span 2;
+    position: sticky; top: 4.5rem; align-self: start; max-height: calc(100vh - 5.5rem); overflow-y: auto;}
 }
 .st-key-bench-switches [data-testid="stCaptionContainer"] {margin-top: -.75rem;}
 """

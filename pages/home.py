@@ -139,4 +139,3 @@ st.markdown(ladder.draw(steps, large=present.is_on()), unsafe_allow_html=True)
 if not present.is_on():
     st.divider()
     readiness(infos, models, registry.runs(), {row.name: row.accuracy for row in rows if row.accuracy})
-    controls.link("home", "Present: large type, no small print", {"present": "1"}, ":material/slideshow:")

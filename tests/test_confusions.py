@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from pages.shared import controls
 from tests.models import CLASSES, make_model
 from tests.page import APP, ran, show
-from training import confusions, data, rundir
+from training import confusions, data, paths, rundir
 from training.confusions import Confusions, Pair
 from training.evaluate import evaluate
 
@@ -59,7 +59,7 @@ def test_evaluate_counts_once_and_for_models_measured_before(places, monkeypatch
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (50, 32, 32, 3), np.uint8), np.arange(50) % 25
     monkeypatch.setattr(data, "load_test", lambda name: (images, labels))
-    run = make_model(rundir.models_dir() / "shipped", "basenet", 1)
+    run = make_model(paths.models_dir() / "shipped", "basenet", 1)
     test = evaluate(run)["test"]
     run.file(confusions.FILE).unlink()
     evaluate(run)
@@ -81,7 +81,7 @@ def test_the_page_without_and_with_confusions(places):
     labels = np.arange(100) % 25
     said = np.where(labels == 3, 4, labels)
     for name, answers in (("good", labels), ("one-wrong", said)):
-        run = make_model(rundir.models_dir() / name, "basenet", 1)
+        run = make_model(paths.models_dir() / name, "basenet", 1)
         classes = tuple(name.replace("_", " ") for name in CLASSES)
         confusions.write(run, Confusions.of("drawn", classes, np.eye(25)[answers], labels))
     at = page()
@@ -100,7 +100,7 @@ def test_the_page_without_and_with_confusions(places):
 @pytest.mark.parametrize(("classes", "headings"), [(25, ["Every class"]), (40, [])])
 def test_presented_a_matrix_that_is_too_large_leaves_no_heading_behind(places, classes, headings):
     labels = np.arange(2 * classes) % classes
-    run = make_model(rundir.models_dir() / "good", "basenet", 1)
+    run = make_model(paths.models_dir() / "good", "basenet", 1)
     names = tuple(f"class {index}" for index in range(classes))
     confusions.write(run, Confusions.of("drawn", names, np.eye(classes)[labels], labels))
     at = AppTest.from_file(str(APP), default_timeout=150)
@@ -112,7 +112,7 @@ def test_presented_a_matrix_that_is_too_large_leaves_no_heading_behind(places, c
 def test_model_and_class_are_in_the_address_and_come_back(places):
     labels = np.arange(100) % 25
     for name in ("good", "other"):
-        run = make_model(rundir.models_dir() / name, "basenet", 1)
+        run = make_model(paths.models_dir() / name, "basenet", 1)
         confusions.write(run, Confusions.of("drawn", CLASSES, np.eye(25)[labels], labels))
     at = page(model="other", **{"class": CLASSES[4]})
     assert at.selectbox(key="class-other").value == 4
@@ -132,7 +132,7 @@ def test_the_browsers_back_is_followed(places, monkeypatch):
     monkeypatch.setattr(controls, "SETTLED_SECONDS", 0)
     labels = np.arange(100) % 25
     for name in ("good", "other"):
-        run = make_model(rundir.models_dir() / name, "basenet", 1)
+        run = make_model(paths.models_dir() / name, "basenet", 1)
         confusions.write(run, Confusions.of("drawn", CLASSES, np.eye(25)[labels], labels))
     at = page(model="good")
     at.selectbox(key="confusions-model").set_value("other").run()
@@ -149,7 +149,7 @@ def test_the_browsers_back_is_followed(places, monkeypatch):
 def test_the_whole_matrix_and_every_class_stand_below_the_pairs(places):
     labels = np.arange(100) % 25
     said = np.where(labels == 3, 4, labels)
-    run = make_model(rundir.models_dir() / "one-wrong", "basenet", 1)
+    run = make_model(paths.models_dir() / "one-wrong", "basenet", 1)
     confusions.write(run, Confusions.of("drawn", CLASSES, np.eye(25)[said], labels))
     at = page()
     [drawn] = at.get("vega_lite_chart")
@@ -166,13 +166,13 @@ def test_the_whole_matrix_and_every_class_stand_below_the_pairs(places):
 
 def test_of_200_birds_there_is_only_the_table(places):
     labels = np.arange(400) % 200
-    run = make_model(rundir.models_dir() / "birds", "basenet", 1)
+    run = make_model(paths.models_dir() / "birds", "basenet", 1)
     confusions.write(run, Confusions.of("birds", tuple(map(str, range(200))), np.eye(200)[(labels + 1) % 200], labels))
     at = page()
     assert not at.get("vega_lite_chart") and len(at.dataframe[-1].value) == 200
 
 
 def test_an_address_of_a_model_without_confusions_is_said(places):
-    run = make_model(rundir.models_dir() / "good", "basenet", 1)
+    run = make_model(paths.models_dir() / "good", "basenet", 1)
     confusions.write(run, Confusions.of("drawn", CLASSES, np.eye(25)[:3], np.arange(3)))
     assert "'nowhere'" in page(model="nowhere").warning[0].value

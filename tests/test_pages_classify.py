@@ -22,7 +22,7 @@ from pages.shared import models as model_choice
 from tests import small
 from tests.models import make_model
 from tests.page import show as show_page
-from training import catalogue, launcher, predict, registry, rundir
+from training import catalogue, launcher, paths, predict, registry, rundir
 from training.pictures import MAX_BYTES, Crop, resize
 from training.pictures import read as pictures_read
 
@@ -44,9 +44,9 @@ def places(tmp_path_factory):
 @pytest.fixture
 def models():
     """One shipped model and one run."""
-    if not (rundir.models_dir() / "shipped").exists():
-        make_model(rundir.models_dir() / "shipped", "basenet", 1)
-        make_model(rundir.runs_dir() / "basenet-bn-1", "basenet-bn", 2)
+    if not (paths.models_dir() / "shipped").exists():
+        make_model(paths.models_dir() / "shipped", "basenet", 1)
+        make_model(paths.runs_dir() / "basenet-bn-1", "basenet-bn", 2)
 
 
 def show(**query: str | list[str]) -> AppTest:
@@ -226,7 +226,7 @@ def test_what_spoke_for_an_answer_is_asked_for_as_the_models_can_say_it(monkeypa
 
 
 def test_samples_that_no_chosen_model_knows_are_said_before_the_click_and_one_that_does_is_offered(models):
-    make_model(rundir.models_dir() / "photographs", "basenet", 1)
+    make_model(paths.models_dir() / "photographs", "basenet", 1)
     card = registry.find("photographs").card()
     registry.find("photographs").write_card({**card, "data": {**card["data"], "name": "cifar10"}})
     spec = catalogue.variant("basenet").spec.replace({"data.name": "cifar10"})
@@ -307,7 +307,7 @@ def test_a_picture_unlike_the_training_pictures_is_flagged(models, monkeypatch):
         "temperature": 1.5, "pictures": 300, "ece": {"before": 0.2, "after": 0.1}, "loss": {"before": 2.0, "after": 1.9},
         "unlike": {**measures.to_dict(), "false_alarms": 0.05, "detection": {"cifar10": {"share": 0.5, "pictures": 9}}},
     }  # fmt: skip
-    make_model(rundir.models_dir() / "grey", "basenet", 3, report)
+    make_model(paths.models_dir() / "grey", "basenet", 3, report)
     at = dropped(show(model="grey"), ("loud.png", png(1)))
     assert "its colours and textures are not those" in html(at) and "tops doubtful" in html(at)
     words = "\n".join(element.value for element in at.markdown)
@@ -316,7 +316,7 @@ def test_a_picture_unlike_the_training_pictures_is_flagged(models, monkeypatch):
 
 def test_a_run_is_calibrated_by_a_click(models):
     """On the drawn pictures, for real: the card has it, and the next answer uses it."""
-    make_model(rundir.runs_dir() / "raw", "basenet", 4)
+    make_model(paths.runs_dir() / "raw", "basenet", 4)
     at = dropped(show(run="raw"), ("a.png", png(5)))
     assert "Not calibrated" in "".join(element.value for element in at.markdown)
     at.button(key="calibrate-raw").click().run()
@@ -369,7 +369,7 @@ def test_a_head_that_is_trained_already_is_not_offered(models, monkeypatch):
     from training.birds.backbones import RESNET50
 
     key = "birds---backbone-resnet50---queue"
-    run = rundir.create(everything.adapted("birds-fc", RESNET50), rundir.runs_dir() / "birds-fc-resnet50", queued=True)
+    run = rundir.create(everything.adapted("birds-fc", RESNET50), paths.runs_dir() / "birds-fc-resnet50", queued=True)
     monkeypatch.setattr("training.launcher.spawn", lambda: None)
     at = show()
     assert "being trained" in "".join(element.value for element in at.markdown)

@@ -289,7 +289,13 @@ def test_an_unknown_entry_is_told_and_the_page_stands() -> None:
 def test_an_entry_far_from_all_is_told_in_a_sentence_and_a_head_is_no_design() -> None:
     assert len(design(**{"from": "zzzz"}).warning[0].value) < 120
     at = design(**{"from": "birds-best"})
-    assert "python -m training fit birds-best" in at.warning[0].value and asked(at) == {"from": "basenet"}
+    assert (
+        "birds-best" in at.info[0].value
+        and "BaseNet in its place" in at.info[0].value
+        and asked(at) == {"from": "basenet"}
+    )
+    links = {link.proto.label: link.proto.query_string for link in at.get("page_link")}
+    assert links["How it is trained"] == "from=birds-best" and links["Classify with it"] == "model=birds-best"
 
 
 @pytest.mark.parametrize(

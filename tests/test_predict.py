@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.models import CLASSES, make_model
-from training import explain, predict, registry, rundir
+from training import explain, paths, predict, registry
 from training.worker import Worker, WorkerError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 32, 32, 3), np.uint8)
@@ -25,8 +25,8 @@ def places(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("PLUMAGE_MODELS", "PLUMAGE_RUNS"):
             patch.setenv(variable, str(tmp_path_factory.mktemp("places")))
-        make_model(rundir.models_dir() / "shipped", "basenet", 1)
-        make_model(rundir.runs_dir() / "trained", "basenet-bn-dropout", 2, CALIBRATION)
+        make_model(paths.models_dir() / "shipped", "basenet", 1)
+        make_model(paths.runs_dir() / "trained", "basenet-bn-dropout", 2, CALIBRATION)
         yield
 
 
@@ -38,7 +38,7 @@ def worker(places):
 
 
 def test_what_can_be_chosen(places):
-    broken = rundir.models_dir() / "broken"
+    broken = paths.models_dir() / "broken"
     broken.mkdir()
     for name, content in (("card.json", "{}"), ("spec.json", "{"), ("weights.npz", "")):
         (broken / name).write_text(content)

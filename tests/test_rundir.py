@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests import small
-from training import commands, registry, rundir
+from training import commands, paths, registry, rundir
 from training.process import process_identity
 from training.rundir import RunDir, RunError
 from training.status import STATES
@@ -36,9 +36,9 @@ def run(folder: Path) -> RunDir:
 
 
 def test_a_run_that_is_not_finished_does_not_hide_a_shipped_model(folder: Path) -> None:
-    mine = rundir.create(small.spec(), rundir.runs_dir() / "net")
+    mine = rundir.create(small.spec(), paths.runs_dir() / "net")
     assert registry.find_fitted("net").path == mine.path  # nothing ships by that name
-    shipped = rundir.create(small.spec(), rundir.models_dir() / "net")
+    shipped = rundir.create(small.spec(), paths.models_dir() / "net")
     shipped.file("weights.npz").write_bytes(b"weights")
     assert registry.find("net").path == mine.path and registry.find_fitted("net").path == shipped.path
     mine.write_status(state="finished")

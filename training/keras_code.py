@@ -16,11 +16,14 @@ from training.spec import Augmentation, Fit, RunSpec
 from training.teacher import SHARE
 
 
-def keras_code(spec: RunSpec) -> str:
-    """A Python module with `build_network()` and `train(images, labels, ...)` for `spec`."""
+def keras_code(spec: RunSpec, title: str = "") -> str:
+    """A Python module with `build_network()` and `train(images, labels, ...)` for `spec`.
+
+    `title` is what its first line calls it, in place of the spec's name.
+    """
     pictures = len(spec.network.input_shape) == 3
     parts = [
-        _header(spec),
+        _header(spec, title or spec.name),
         *classes(spec),
         _network(spec),
         _train(spec, pictures),
@@ -28,11 +31,11 @@ def keras_code(spec: RunSpec) -> str:
     return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def _header(spec: RunSpec) -> str:
+def _header(spec: RunSpec, title: str) -> str:
     clock = "import time\n\n" if spec.fit.minutes else ""
     arrays = "\nimport numpy as np" if spec.data.augmentation.mixes or spec.network.whitening else ""
     return (
-        f'"""{spec.name} as plain Keras (3.x), written by Plumage."""\n\n{clock}import keras{arrays}\n'
+        f'"""{title} as plain Keras (3.x), written by Plumage."""\n\n{clock}import keras{arrays}\n'
         "from keras import layers"
     )
 

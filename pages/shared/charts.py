@@ -72,7 +72,7 @@ def overlay(runs: Mapping[str, Sequence[Row]], measure: str, height: int = 340) 
     names = list(runs)
     values = [
         {"epoch": row["epoch"], "value": row.get(field), "run": name, "part": part}
-        for name, history in runs.items()
+        for name, history in reversed([*runs.items()])  # what comes last is drawn on top: the first one
         for row in whole_epochs(history)
         for field, part in ((measure, "training"), (f"val_{measure}", "validation"))
         if row.get(field) is not None
@@ -134,7 +134,7 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
             "x": {
                 "field": "epoch",
                 "type": "quantitative",
-                "axis": {"title": "epoch", "tickMinStep": 1, "grid": False},
+                "axis": {"title": "epoch", "tickMinStep": 1, "grid": False, "labelFlush": 14},
                 "scale": across,
             },
             "y": {"field": "value", "type": "quantitative", "axis": axis, "scale": scale},

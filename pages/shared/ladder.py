@@ -14,7 +14,7 @@ from textwrap import wrap
 from pages.shared import style, text
 from training.results import Row
 
-WIDTH, HEIGHT, TOP, BOTTOM = 1000, 376, 34, 112
+WIDTH, MIDDLE, TOP = 1000, 230, 34  # across; down: of the marks, above them
 REPORT, OURS = style.SERIES[0], style.SERIES[1]
 
 CSS = """
@@ -54,7 +54,12 @@ def _row(rows: Sequence[Row], scale: float) -> str:
     low, high = _scale(rows)
     step = WIDTH / len(rows)
     names, values = min(scale, 1.2), min(15 * scale, step / 3.9)
-    y = lambda value: TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)  # noqa: E731
+    # Names in rows, in turns: each has the room of as many steps.
+    turns = 2 if scale == 1 else 3
+    titles = [_wrapped(row.title, (1.3 if row is rows[-1] else turns - 0.05) * step / (6.9 * names)) for row in rows]
+    deep = [max(len(lines) for lines in titles[turn::turns]) for turn in range(min(turns, len(rows)))]
+    height = TOP + MIDDLE + 24 + 16 * names * (sum(deep) + 0.5 * turns)
+    y = lambda value: TOP + MIDDLE * (high - value) / (high - low)  # noqa: E731
     parts, path = [], []
     for tenth in range(int(low * 10) + 1, int(high * 10) + 1):
         parts.append(f'<path d="M34 {y(tenth / 10):.1f}H{WIDTH}" stroke="currentColor" opacity=".13"/>')
@@ -65,27 +70,25 @@ def _row(rows: Sequence[Row], scale: float) -> str:
     for index, row in enumerate(rows):
         x = 34 + (WIDTH - 34) * (index + 0.5) / len(rows)
         marks.append(f"<g><title>{escape(_tip(row))}</title>")
+        edges: list[tuple[float, float, str, str]] = []  # a mark's upper and lower edge, its figure and colour
         if row.report_accuracy is not None:
             place, radius = y(row.report_accuracy), _radius(row)
             path.append(f"{x:.1f} {place:.1f}")
             marks.append(f'<circle cx="{x:.1f}" cy="{place:.1f}" r="{radius:.1f}" fill="{REPORT}"/>')
-            # Below the circle where the line climbs steeply to the right of it.
-            after = next((r.report_accuracy for r in rows[index + 1 :] if r.report_accuracy is not None), 0.0)
-            below = after > row.report_accuracy + 0.12
-            label = place + radius + 5 + 13 * scale if below else place - radius - 8
-            marks.append(_text(x, label, text.percent(row.report_accuracy), values, "600", fill=REPORT))
+            edges.append((place - radius, place + radius, text.percent(row.report_accuracy), REPORT))
         if row.accuracy is not None:
             place = y(row.accuracy.mean)
             marks.append(
                 f'<path d="M{x:.1f} {place - 7:.1f}l7 7l-7 7l-7 -7z" fill="{OURS}" stroke="Canvas" stroke-width="1"/>'
             )
-            if row.report_accuracy is None:
-                marks.append(_text(x, place - 13, text.percent(row.accuracy.mean), values, "600", fill=OURS))
-        # Names in two rows, in turns: each has the room of two steps.
-        first = HEIGHT - BOTTOM + 34 + 36 * names * (index % 2)
-        room = (1.3 if row is rows[-1] else 1.95) * step  # right of the last there is none
-        for number, words in enumerate(wrap(row.title, int(room / (6.6 * names)), break_long_words=False)[:2]):
-            outside = x + 3.5 * names * len(words) > WIDTH  # the last one, when its words are long
+            edges.append((place - 7, place + 7, text.percent(row.accuracy.mean), OURS))
+        # Two figures stand above and below both marks, one alone above its own.
+        for number, (_, _, figure, colour) in enumerate(sorted(edges, key=lambda edge: edge[0] + edge[1])):
+            top, bottom = min(edge[0] for edge in edges) - 7, max(edge[1] for edge in edges) + 4 + 0.85 * values
+            marks.append(_text(x, bottom if number else top, figure, values, "600", fill=colour))
+        first = TOP + MIDDLE + 34 + 16 * names * (sum(deep[: index % turns]) + 0.5 * (index % turns))
+        for number, words in enumerate(titles[index]):
+            outside = x + 3.6 * names * len(words) > WIDTH  # the last one, when its words are long
             at, anchor = (WIDTH, "end") if outside else (x, "middle")
             marks.append(_text(at, first + 16 * names * number, words, 13.5 * names, "500", anchor))
         marks.append("</g>")
@@ -93,7 +96,11 @@ def _row(rows: Sequence[Row], scale: float) -> str:
         f'<path d="M{" L".join(path)}" fill="none" stroke="{REPORT}" stroke-width="2" opacity=".45"/>' if path else ""
     )
     label = "Test accuracy, step by step from BaseNet"
-    return f'<svg class="row" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}{line}{"".join(marks)}</svg>'
+    return f'<svg class="row" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{label}">{"".join(parts)}{line}{"".join(marks)}</svg>'
+
+
+def _wrapped(title: str, characters: float) -> list[str]:
+    return wrap(title, int(characters), break_long_words=False)
 
 
 def _list(rows: Sequence[Row]) -> str:
@@ -110,11 +117,10 @@ def _list(rows: Sequence[Row]) -> str:
             parts.append(
                 f'<circle cx="{x(row.report_accuracy):.1f}" cy="{top + 29}" r="{0.7 * _radius(row):.1f}" fill="{REPORT}"/>'
             )
-            parts.append(_text(358, top + 33, text.percent(row.report_accuracy), 14, "600", "end", REPORT))
+            parts.append(_text(358, top + 14, text.percent(row.report_accuracy), 14, "600", "end", REPORT))
         if row.accuracy is not None:
             parts.append(f'<path d="M{x(row.accuracy.mean):.1f} {top + 23}l6 6l-6 6l-6 -6z" fill="{OURS}"/>')
-            if row.report_accuracy is None:
-                parts.append(_text(358, top + 33, text.percent(row.accuracy.mean), 14, "600", "end", OURS))
+            parts.append(_text(358, top + 33, text.percent(row.accuracy.mean), 14, "600", "end", OURS))
         parts.append("</g>")
     return f'<svg class="list" viewBox="0 0 360 {46 * len(rows)}" role="img" aria-label="Test accuracy of the variants">{"".join(parts)}</svg>'
 

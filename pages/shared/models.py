@@ -17,6 +17,7 @@ from training.predict import Choice
 from training.rundir import RunError
 
 MOST = 4  # models side by side
+NAMED = 3  # classes of each, so that nobody expects others
 
 
 def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
@@ -125,7 +126,9 @@ def facts(choice: Choice) -> str:
         else f"{text.percent(choice.validation_accuracy)} of validation pictures right"
         if choice.validation_accuracy is not None else "accuracy not measured"
     )  # fmt: skip
-    return f"{choice.data_title} · {accuracy} · knows {len(choice.class_names)} classes and nothing else"
+    few, rest = choice.class_names[:NAMED], len(choice.class_names) - NAMED
+    known = ", ".join(name.replace("_", " ") for name in few) + (f" and {rest} more" if rest > 0 else "")
+    return f"{choice.data_title} · {accuracy} · knows only {known}"
 
 
 def offer_more(choices: list[Choice]) -> None:

@@ -128,7 +128,8 @@ def frame(pixels: np.ndarray, key: str, alt: str, longer: int) -> Crop:
         "params": [
             {
                 "name": "frame",
-                "value": start,
+                # A frame round all of the picture could only be moved: without one, the first drag draws it.
+                **({} if side == width == height else {"value": start}),
                 "select": {
                     "type": "interval",
                     "mark": {

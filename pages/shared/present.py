@@ -26,14 +26,27 @@ def begin() -> None:
 
 
 def finish() -> None:
-    """Called by app.py after each page: the way out of a presentation."""
+    """Called by app.py after each page: the way out of a presentation, and into one."""
     if is_on():
-        st.button("End the presentation", type="tertiary", icon=":material/close_fullscreen:", on_click=_end)
+        st.button(
+            "End the presentation", type="tertiary", icon=":material/close_fullscreen:", on_click=_turn, args=(False,)
+        )
+    else:
+        st.button(
+            "Present: large type, no small print",
+            type="tertiary",
+            icon=":material/slideshow:",
+            on_click=_turn,
+            args=(True,),
+        )
 
 
-def _end() -> None:
-    st.session_state[_KEY] = False
-    st.query_params.pop(_KEY, None)
+def _turn(on: bool) -> None:
+    st.session_state[_KEY] = on
+    if on:
+        st.query_params[_KEY] = "1"
+    else:
+        st.query_params.pop(_KEY, None)
 
 
 def is_on() -> bool:
@@ -49,12 +62,11 @@ def query(parameters: dict[str, str] | None = None) -> dict[str, str]:
 # Streamlit sizes everything in rem, so the root's font size scales the whole page.
 _PRESENT_CSS = """
 html {font-size: clamp(18px, 1.75vw, 30px) !important;}
-.block-container, .stMainBlockContainer {max-width: 96vw; padding-left: 1.5vw; padding-right: 1.5vw;}
+.block-container, .stMainBlockContainer {max-width: 96vw; padding: 3.6rem 1.5vw 4rem !important;}
 [data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stToolbarActions"],
 [data-testid="stMainMenu"], [data-testid="stAppDeployButton"], [data-testid="stStatusWidget"] {display: none;}
 [data-testid="stCaptionContainer"] {font-size: 0.95rem;}
 .figures {grid-template-columns: repeat(4, minmax(0, 1fr)) !important;}
-.st-key-bench .figures .note {display: none;}
 .figures .value {font-size: 1.2rem !important;}
 .layers th:nth-child(3), .layers td:nth-child(3), .layers th:nth-child(7), .layers td:nth-child(7) {display: none;}
 """

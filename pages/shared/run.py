@@ -19,7 +19,7 @@ from training.status import ACTIVE
 SECONDS_BETWEEN_REDRAWS = 1.0
 SECONDS_TO_BEGIN = 0.5  # between two looks whether the first point is there,
 BEGINNING = 20.0  # for so many seconds
-SHOWN, FOLDED = 8, 60  # runs in the list, and with those that are folded away
+SHOWN, FOLDED, PRESENTED = 8, 60, 3  # runs in the list, with those that are folded away, and in a presentation
 CSS = """[class*="st-key-run-"] button, [class*="st-key-run-"] button * {text-align: left; justify-content: flex-start;}"""
 ICONS = {
     "queued": ":material/hourglass_empty:",
@@ -126,9 +126,7 @@ def figures_of(spec: RunSpec, history: list[dict[str, Any]]) -> None:
 
 
 def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
-    """What can be done with the run in its state."""
-    if present.is_on() and state not in ACTIVE:
-        return
+    """What can be done with the run in its state; in a presentation, what leads on from it."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if state in ACTIVE:
             st.button("Stop", icon=":material/stop:", on_click=_do, args=(launcher.stop, run, ACTIVE))
@@ -143,6 +141,9 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
         controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
         if state == "finished":
             controls.link("classify", "Classify with it", {"run": run.id}, icon=":material/image_search:")
+        if present.is_on():
+            controls.refusal()
+            return
         st.button("Train this design again", type="tertiary", icon=":material/replay:", on_click=_again, args=(spec,))
         if address.in_address(spec):
             controls.link("design", "Change the design", address.to_query(spec), icon=":material/architecture:")
@@ -232,16 +233,16 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
 
 
 def others(current: RunDir | None) -> None:
-    """The runs there are: those under way first, then the newest."""
-    if present.is_on():
-        return
+    """The runs there are: those under way first, then the newest; in a presentation only a few."""
     specs = runs.readable(registry.runs())
     found = [(run, spec, run.status()) for run, spec in specs if current is None or run.id != current.id]
     if not found:
         return
     st.subheader("Runs" if current is None else "Other runs", anchor=False)
     found.sort(key=lambda row: row[2]["state"] not in ACTIVE)  # stable: newest first within each
-    _links(found[:SHOWN])
+    _links(found[: PRESENTED if present.is_on() else SHOWN])
+    if present.is_on():
+        return
     if older := found[SHOWN:FOLDED]:
         with st.expander(f"{len(older)} older"):
             _links(older)
@@ -252,6 +253,6 @@ def others(current: RunDir | None) -> None:
 def _links(rows: list[tuple[RunDir, RunSpec, dict[str, Any]]]) -> None:
     for run, spec, status in rows:
         when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
-        label = f"{controls.title(spec)} · {spec.data.name} · {when} · {status['state']}"
+        label = f"{controls.title(spec)} · {spec.data.name} · seed {spec.fit.seed} · {when} · {status['state']}"
         if st.button(label, key=f"run-{run.id}", type="tertiary", icon=ICONS[status["state"]]):
             _visit({"run": run.id})

@@ -103,6 +103,8 @@ def settings(spec: RunSpec, paths: Iterable[str]) -> dict[str, str]:
             )
         elif toggle is not None and toggle.key == "dropout_ramp" and (share := spec.fit.dropout_ramp):
             words[toggle.label] = "over all epochs" if share == 1 else f"over {text.percent(share, 0)} of the epochs"
+        elif path == "fit.epochs" and spec.fit.early_stopping:
+            words[toggle.label if toggle else path] = "–"  # early stopping has its own
         elif toggle is not None:
             value = toggle.read(spec)
             words[toggle.label] = "off" if toggle.kind == "slider" and value == 0 else toggle.to_text(value)
