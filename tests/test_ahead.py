@@ -169,7 +169,7 @@ def test_what_cannot_be_built_is_said_by_the_run(tmp_path: Path, monkeypatch: py
 
 
 def test_one_process_builds_a_bounded_number_and_no_heads(built: list[RunSpec]) -> None:
-    ahead, head = Ahead(), small.spec(data__backbone="efficientnet-lite0")
+    ahead, head = Ahead(), small.spec(data__backbone="efficientnet-lite0", data__augmentation={})
     assert ahead.expect(handover.brought(head)) and ahead.take(handover.brought(head)) is None
     wishes = [handover.brought(small.spec(fit__seed=seed)) for seed in range(MOST + 1)]
     taken = [ahead.expect(wish) and ahead.take(wish) for wish in wishes]
