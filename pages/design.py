@@ -18,6 +18,7 @@ FROM = "design.from"
 WRITTEN = "design.written"  # the parameters as last written to the address
 HELD = "design.held"  # what the widgets held then
 HEAD = "head"  # among what could not be set: a head on a pretrained network
+UNDONE = "design.undone"  # the parameters of the changes that were undone last
 RESEED = "design.reseed"  # parameters to start over from, set by callbacks
 
 
@@ -59,6 +60,15 @@ def _start_over() -> None:
     st.session_state[RESEED] = {address.FROM: st.session_state[FROM]}
 
 
+def _undo(query: dict[str, str]) -> None:
+    st.session_state[UNDONE] = query
+    _start_over()
+
+
+def _redo() -> None:
+    st.session_state[RESEED] = st.session_state.pop(UNDONE)
+
+
 def _reference(spec: RunSpec) -> catalogue.Variant | None:
     """What a design is compared with: the entry it started from, or that entry's parent where it equals it."""
     entry = controls.base_of(spec)
@@ -77,7 +87,11 @@ def header(spec: RunSpec) -> None:
         )  # fmt: skip
     with right, st.container(horizontal=True, horizontal_alignment="right"):
         if changed:
-            st.button("Undo changes", on_click=_start_over, icon=":material/undo:", type="tertiary")
+            st.button(
+                "Undo changes", on_click=_undo, args=(address.to_query(spec),), icon=":material/undo:", type="tertiary"
+            )
+        elif st.session_state.get(UNDONE, {}).get(address.FROM) == entry.name:  # before and after, a press each
+            st.button("Redo changes", on_click=_redo, icon=":material/redo:", type="tertiary")
         figures.copy_link()
         if st.button("Train this design", type="primary", icon=":material/play_arrow:"):
             controls.go("train", address.to_query(spec))

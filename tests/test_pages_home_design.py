@@ -222,6 +222,10 @@ def test_undo_goes_back_to_the_entry() -> None:
     undo.click().run()
     assert asked(at) == {"from": "basenet"} and at.session_state["design.pooling"] == "max"
     assert "Undo changes" not in [button.label for button in at.button]
+    [redo] = [button for button in at.button if button.label == "Redo changes"]
+    redo.click().run()
+    assert asked(at) == {"from": "basenet", "pooling": "average"} and at.session_state["design.pooling"] == "average"
+    assert "Redo changes" not in [button.label for button in at.button]
 
 
 def test_the_design_comes_back_after_another_page() -> None:
