@@ -110,7 +110,8 @@ def save_keras(path: Path, model: keras.Model) -> None:
 def export(run: RunDir, path: Path) -> None:
     """Write a finished run or shipped model as a float32 file that plain Keras opens, its name ending in .keras.
 
-    It takes pixels from 0 to 255 and gives probabilities; a head comes with its backbone.
+    It takes pixels from 0 to 255 and gives probabilities; a head comes with its backbone, and brings square pictures of
+    any size to the backbone's (others it would stretch, where the app cuts a square).
     Raises `RunError`, also where the backbone's weights are missing.
     """
     from training import model as networks
