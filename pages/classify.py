@@ -136,9 +136,10 @@ def _source(item: Item, side: int) -> Crop:
         crop = pictures.frame(item.pixels, item.key, item.name, side)
         if not present.is_on():
             pictures.note(
-                "Drag over the picture to draw a frame round the thing." if crop == Crop()
-                and item.pixels.shape[0] == item.pixels.shape[1] else "Drag the frame to where the thing is, or draw another."
-            )  # fmt: skip
+                "Drag over the picture to draw a frame round the thing."
+                if pictures.whole_picture(crop, item.pixels)
+                else "Drag the frame to where the thing is, or draw another."
+            )
             pictures.frame_by_keys(item.pixels, item.key, crop)
     pictures.note(item.caption)
     return crop

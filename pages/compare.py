@@ -6,7 +6,6 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import streamlit as st
@@ -178,9 +177,8 @@ def _option(run: RunDir, spec: RunSpec) -> str:
     if _shipped(run):
         return f"{run.id} · {'card and curves' if _weightless(run) else 'shipped'} · {spec.data.name}"
     status = run.status()
-    when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
     state = "" if status["state"] == "finished" else f" · {status['state']}"
-    return f"{controls.title(spec)} · {spec.data.name} · seed {spec.fit.seed} · {when}{state}"
+    return f"{controls.line(spec, status)}{state}"
 
 
 def show_curves(histories: Mapping[str, Sequence[runs.Row]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.shared import charts, controls, diagram, figures, present, preview, switches, text
+from pages.shared import charts, controls, diagram, figures, present, preview, runs, switches, text
 from training import address, catalogue, registry, toggles
 from training.describe import describe
 from training.keras_code import keras_code
@@ -108,7 +108,7 @@ def refused(errors: dict[str, str]) -> None:
         st.info(f"{controls.a_head(name)} Here is BaseNet in its place.", icon=":material/link_off:")
         with st.container(horizontal=True):
             controls.link("train", "How it is trained", {address.FROM: name}, icon=":material/terminal:")
-            for model in [model.id for model in registry.models() if model.spec().name == name][:1]:
+            if model := next((m.id for m, spec in runs.readable(registry.models()) if spec.name == name), ""):
                 controls.link("classify", "Classify with it", {"model": model}, icon=":material/image_search:")
                 controls.link("confusions", "What it takes for what", {"model": model}, icon=":material/grid_on:")
     if sentence := errors.get(address.FROM):

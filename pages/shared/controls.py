@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from datetime import datetime
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -137,3 +138,9 @@ def title(spec: RunSpec, limit: int = 3) -> str:
         return spec.name
     more = f", {len(parts) - limit} more" if len(parts) > limit else ""
     return f"{spec.name} ({', '.join(parts[:limit])}{more})"
+
+
+def line(spec: RunSpec, status: Mapping[str, Any]) -> str:
+    """A run of this machine in a list: "basenet (Pooling: average) · drawn · seed 0 · 24 Nov 14:03"."""
+    when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
+    return f"{title(spec)} · {spec.data.name} · seed {spec.fit.seed} · {when}"

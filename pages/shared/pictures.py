@@ -129,7 +129,7 @@ def frame(pixels: np.ndarray, key: str, alt: str, longer: int) -> Crop:
             {
                 "name": "frame",
                 # A frame round all of the picture could only be moved: without one, the first drag draws it.
-                **({} if side == width == height else {"value": start}),
+                **({} if whole_picture(first, pixels) else {"value": start}),
                 "select": {
                     "type": "interval",
                     "mark": {
@@ -146,6 +146,12 @@ def frame(pixels: np.ndarray, key: str, alt: str, longer: int) -> Crop:
     with st.container(key=f"frame-{key}"):
         event = st.vega_lite_chart(spec=spec, on_select="rerun", width="content", key=f"chart-{key}-{turn}", alt=alt)
     return _crop(event["selection"].get("frame") or {}, width, height, first)
+
+
+def whole_picture(crop: Crop, pixels: np.ndarray) -> bool:
+    """Whether the square leaves nothing of the picture out."""
+    height, width = pixels.shape[:2]
+    return crop.box(width, height)[2] == width == height
 
 
 def frame_by_keys(pixels: np.ndarray, key: str, crop: Crop) -> None:

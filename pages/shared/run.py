@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
 from math import sqrt
 from typing import Any
 
@@ -252,7 +251,6 @@ def others(current: RunDir | None) -> None:
 
 def _links(rows: list[tuple[RunDir, RunSpec, dict[str, Any]]]) -> None:
     for run, spec, status in rows:
-        when = datetime.fromtimestamp(status.get("created", 0)).strftime("%d %b %H:%M")
-        label = f"{controls.title(spec)} · {spec.data.name} · seed {spec.fit.seed} · {when} · {status['state']}"
+        label = f"{controls.line(spec, status)} · {status['state']}"
         if st.button(label, key=f"run-{run.id}", type="tertiary", icon=ICONS[status["state"]]):
             _visit({"run": run.id})
