@@ -114,7 +114,8 @@ def layout(items: list[Item], chosen: list[Choice]) -> tuple[dict[str, Crop], di
             columns = st.columns([1.0] + [_WIDTHS[len(chosen)][0]] * max(len(chosen), 1), gap="medium")
             with columns[0]:
                 crops[item.key] = _source(item, _WIDTHS[len(chosen)][1])
-            for column, choice in zip(columns[1:], chosen, strict=False):
+            knowing = sorted(chosen, key=lambda choice: choice.data != item.data)  # of a sample: its own come first
+            for column, choice in zip(columns[1:], knowing, strict=False):
                 with column:
                     st.markdown(f"**{models.title(choice)}**")
                     pictures.note(models.facts(choice))

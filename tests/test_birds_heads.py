@@ -161,13 +161,15 @@ def test_a_picture_goes_through_the_backbone_once(birds):
     assert len(extractor._kept) == answers.KEPT_MAPS
 
 
-def test_grad_cam_shows_where_a_head_on_the_map_looked(birds):
+def test_what_spoke_for_an_answer_of_a_head_on_the_map(birds, monkeypatch):
+    """Covering parts asks about fifty pictures, of which no features are kept: they are nobody's data set."""
     from training import predict
 
     run = rundir.create(spec((7, 7, 16), "birds-fc", **{"network.width": 0.125, "network.dropout": [0.0]}))
     fit(run)
     images, _ = pictures(15, 3)
     classifier = predict.load(run)
+    monkeypatch.setattr(answers.Extractor, "stored", lambda *given: pytest.fail("features are kept"))
     for method in ("grad-cam", "occlusion"):
         heat = classifier.explain(images[0], 0, method)
         assert heat.shape == (40, 40) and heat.dtype == np.float32 and 0 <= heat.min() <= heat.max() <= 1

@@ -234,8 +234,12 @@ def test_samples_that_no_chosen_model_knows_are_said_before_the_click_and_one_th
     at = show(model="photographs")
     assert "their answers to these are guesses" in at.info[0].value
     at.button(key="ask-drawn").click().run()
-    assert len(at.multiselect(key="models").value) == 2 and not at.exception
+    chosen = at.multiselect(key="models").value
+    assert len(chosen) == 2 and chosen[0] == "photographs" and not at.exception
     assert not [info for info in at.info if "guesses" in info.value]
+    at.pills(key="sample-drawn").set_value(["sdrawn0"]).run()
+    facts = [part for part in html(at).split("<") if "knows only" in part]
+    assert len(facts) == 2 and "drawn" in facts[0].lower(), facts  # of a sample's models its own answers first
 
 
 def test_while_nearest_pictures_are_computed_it_says_so(models, monkeypatch):

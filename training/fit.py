@@ -281,9 +281,8 @@ class Fitting(Supervised):
             ) from None
 
     def finish(self, message: str) -> None:
-        """Early stopping's best weights back, the files of the finished model, and the card; `message` says why here."""
-        from training import calibration, card, weights
-        from training import model as networks
+        """Early stopping's best weights back, and the files of the finished model; `message` says why here."""
+        from training.finish import write_model
 
         run, progress = self.run_dir, self.progress
         assert self.dataset is not None
@@ -292,24 +291,9 @@ class Fitting(Supervised):
             self.engine.set_weights(read_arrays(best))
         elif self.spec.fit.average:  # what is validated and kept is the average: of model.keras, too
             self.engine.set_weights(self.engine.weights())
-        mean, std = self.engine.mean, self.engine.std
-        weights.save(run.file("weights.npz"), self.engine.weights(), mean, std)
-        model = None if self.spec.data.backbone else self.engine.model  # a head alone is of no use; `export` joins them
-        if model:
-            whole = networks.exportable(self.spec.network, model, mean, std)
-            weights.save_keras(run.file("model.keras"), whole)
-        made = card.make(run, self.dataset, self.engine, progress.elapsed)
-        if before := run.card():  # killed after it, the run finishes once more: what was measured meanwhile stands
-            made["figures"]["test"] = before["figures"].get("test")
-        self.have_last_word()
-        run.write_card(made)
-        if model:
-            try:
-                calibration.calibrate(run, detection=False, pictures=self.dataset)
-            except RunError as error:  # a finished training is worth more than its temperature
-                message += f" Its confidence is not calibrated ({error}): python -m training calibrate {run.id}"
+        lacking = write_model(run, self.dataset, self.engine, progress.elapsed, self.have_last_word)
         self.write_status(
-            state="finished", finished=time.time(), message=message.strip(), epoch=progress.epoch,
+            state="finished", finished=time.time(), message=f"{message} {lacking}".strip(), epoch=progress.epoch,
             step=progress.step, elapsed_seconds=round(progress.elapsed, 2), eta_seconds=0,
         )  # fmt: skip
         for file in (run.file("checkpoint.npz"), best, run.file("stop")):

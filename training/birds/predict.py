@@ -115,11 +115,10 @@ class BirdNetwork(predict.Classifier):
         return self._logits(self._extractor.network(pixels, precision))
 
     def classify(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str] | None]:
-        """In pieces, so that the features of a person's own pictures, however many, are not kept as a data set's are."""
         probabilities, flags = [], []
-        for i in range(0, len(pixels), BATCH):
-            some, own = super().classify(pixels[i : i + BATCH])
-            probabilities.append(some)
+        for some in _pieces(pixels):
+            shares, own = super().classify(some)
+            probabilities.append(shares)
             flags += own or []
         return np.concatenate(probabilities), flags if self.unlike else None
 
@@ -129,7 +128,7 @@ class BirdNetwork(predict.Classifier):
             stored = self._extractor.stored(pixels, self._pooled)
             parts = [self._head_logits(stored[i : i + 512]) for i in range(0, len(pixels), 512)]
         else:
-            parts = [self._logits(self._extractor.maps(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
+            parts = [self._logits(self._extractor.maps(some)) for some in _pieces(pixels)]
         return np.concatenate([part.numpy() for part in parts])
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
@@ -162,7 +161,12 @@ class BirdNetwork(predict.Classifier):
             gradients = tape.gradient(score, maps)
             return explain.grad_cam(maps[0].numpy(), gradients[0].numpy(), self.picture_size)
         fill = pixels.mean((0, 1)).astype(np.uint8)
-        return explain.occlusion(self.logits, pixels, index, fill)
+        return explain.occlusion(lambda many: np.concatenate([*map(self.logits, _pieces(many))]), pixels, index, fill)
+
+
+def _pieces(pixels: np.ndarray) -> list[np.ndarray]:
+    """A person's own pictures, in pieces of which no features are kept, as a data set's are."""
+    return [pixels[i : i + BATCH] for i in range(0, len(pixels), BATCH)]
 
 
 def extractor(run: RunDir) -> Extractor:
