@@ -6,9 +6,9 @@ FOLDER (about 4 GB, some minutes) and prints the table of docs/tensorflow.md.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -39,7 +39,10 @@ def install(package: str, folder: Path) -> tuple[float, float, Path]:
     return megabytes(wheels), megabytes(environment / "lib"), python
 
 
-def main(folder: Path) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("folder", type=Path, help="where both are installed: about 4 GB, some minutes")
+    folder = parser.parse_args().folder
     installed = {package: install(package, folder) for package in PACKAGES}
     times: dict[str, list[list[float]]] = {package: [] for package in PACKAGES}
     for _ in range(IMPORTS):
@@ -54,4 +57,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -58,8 +58,8 @@ def toggles_page() -> str:
         "",
         "## The ladder",
         "",
-        "Each entry of the catalogue differs from its parent by one toggle; `network` means a new list of blocks, "
-        "`recipe` another way to train.",
+        "Each entry of the catalogue differs from its parent by one step: a toggle of this page, or `augmentation`, "
+        "`network`, `recipe`, `data`, `backbone` or `fine_tune`, which set several fields at once.",
         "",
         "| entry | parent | toggle | what it is |",
         "|---|---|---|---|",
@@ -68,6 +68,28 @@ def toggles_page() -> str:
         parent, toggle = (f"`{text}`" if text else "–" for text in (entry.parent, entry.toggle))
         lines.append(f"| `{entry.name}` | {parent} | {toggle} | {entry.why} |")
     return "\n".join(lines) + "\n"
+
+
+def findings() -> str:
+    """What single switches did, of README.md: the entries that differ from their parent by a toggle, where seeds tell the noise."""
+    lines = ["| choice | in | effect on test accuracy, points | in the report |", "|---|---|---|---|"]
+    rows = {row.name: row for row in results.rows()}
+    for entry in catalogue.variants():
+        effect = rows[entry.name].effect
+        if entry.toggle in (None, "network", "recipe") or entry.aside or effect is None or effect.low is None:
+            continue
+        parent = catalogue.variant(entry.parent or "")
+        there = "–"
+        if entry.report.accuracy and parent.report.accuracy:
+            there = f"{100 * (entry.report.accuracy - parent.report.accuracy):+.1f}"
+        lines.append(f"| {entry.title.rpartition(', ')[2].removeprefix('+ ')} | `{parent.name}` | {effect} | {there} |")
+    final = catalogue.variant("final")
+    same = [row for row in rows.values() if row.accuracy and catalogue.load(row.name).network == final.spec.network]
+    if not same:
+        return "\n".join(lines)
+    best = max(same, key=lambda row: row.accuracy.mean if row.accuracy else 0.0)
+    told = f"The report's last network, `final`: {final.report.accuracy:.4f} there, {rows['final'].accuracy} here; "
+    return "\n".join([*lines, "", told + f"the same network with the recipe of `{best.name}`, {best.accuracy}."])
 
 
 def results_table() -> str:
@@ -225,6 +247,7 @@ Part = tuple[str, str | None, Callable[[], str]]
 PARTS: tuple[Part, ...] = (  # file, the name of its marks (None: the whole file), what makes the text
     ("docs/toggles.md", None, toggles_page),
     ("docs/report.md", None, report.page),
+    ("README.md", "findings", findings),
     ("README.md", "results", results_table),
     ("models/README.md", "models", models_table),
     ("docs/birds.md", "results", birds_table),

@@ -11,6 +11,7 @@ import streamlit as st
 from pages.shared import controls, jobs, ladder, present, text
 from training import catalogue, data, registry, results, rundir
 from training.cost import estimate
+from training.paths import ROOT
 
 Cards = dict[str, dict[str, Any]]  # a model's card under its name
 
@@ -139,3 +140,5 @@ st.markdown(ladder.draw(steps, large=present.is_on()), unsafe_allow_html=True)
 if not present.is_on():
     st.divider()
     readiness(infos, models, registry.runs(), {row.name: row.accuracy for row in rows if row.accuracy})
+    with st.expander("Words used here", icon=":material/menu_book:"):
+        st.markdown((ROOT / "docs" / "words.md").read_text(encoding="utf-8").partition("\n")[2])

@@ -125,7 +125,9 @@ def test_home_names_the_model_that_validation_prefers_and_folds_the_others_away(
         best = max(own, key=lambda card: card["figures"]["validation"]["accuracy"])
         first = next(row for row in named if title in row)
         assert text.percent(best["figures"]["test"]["accuracy"]) in first
-    assert len(at.expander) == 1 and "further models" in at.expander[0].label
+    folded, words = at.expander
+    assert "further models" in folded.label
+    assert words.label == "Words used here" and "**Dropout.**" in words.markdown[0].value
 
 
 # --- Design: the address is the design -----------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 from docs import report
 from tests import small
-from training import catalogue
+from training import catalogue, paths
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_one_seed_is_a_hint_and_several_are_a_finding_or_none(store):
     store("basenet-avgpool", [0.51, 0.55, 0.53])
     page = report.page()
     assert "`basenet-bn` 0.5800 (one seed): -2.5 points, within" in page and "rests on one seed" in page
-    assert "+7.0 points, between" in page and "a difference to believe" in page
+    assert "+7.0 points, between" in page and "more than the chance of seeds" in page
     assert "+1.0 points, between" in page and "no difference beyond chance" in page
 
 
@@ -75,10 +75,35 @@ def test_what_explains_the_rows_of_27_epochs(store, half, words):
 @pytest.mark.parametrize(
     ("aug", "plain", "seen", "words"),
     [(0.45, 0.46, 0.42, "so it is not what made it vanish"), (0.45, 0.40, 0.45, "so it is part of the answer"),
-     (0.20, 0.20, 0.46, "much of it stays")],
+     (0.20, 0.20, 0.46, "Much of the overfitting stays")],
 )  # fmt: skip
 def test_the_overfitting(store, aug, plain, seen, words):
     store("basenet-norm", [0.4], train=0.65, plain=0.35)
     store("basenet-norm-aug", [0.4], train=0.47, plain=aug)
     store("basenet-norm-aug-ordered", [0.4], train=0.46, plain=plain, seen=seen)
     assert words in report.page()
+
+
+def test_a_run_of_the_report_is_held_against_the_spread_of_ours(store):
+    store("basenet", [0.40, 0.42, 0.41])  # one run more: within 4.303 * 1 * sqrt(4 / 3) = 5.0 points
+    store("basenet-norm", [0.38, 0.381, 0.379])
+    part = report.page().split("## Is the report's accuracy")[1].split("##")[0]
+    assert "| `basenet` | 0.4412 | 0.4100 ± 0.0100 | ±5.0 | -3.1 | yes |" in part
+    assert "| ±0.5 | -5.6 | no |" in part and "against the report's 3: -3.1 [" in part
+
+
+def test_seeds_of_other_devices_are_named(store):
+    store("final-ramp", [0.80, 0.81, 0.82])
+    store("final-maxpool", [0.80, 0.81, 0.82])
+    assert "trained on a GPU" not in report.page()
+    place = paths.models_dir() / "final-maxpool" / "seed-1" / "card.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"device": "GPU: some"}))
+    assert "1 of 3 of `final-maxpool`" in report.page()
+
+
+def test_whether_every_run_reaches_what_the_report_wished(store):
+    store("final", [0.79, 0.80, 0.78])
+    assert "1 of 3 runs of `final` reach 0.80. No recipe always does." in report.page()
+    store("final-ramp", [0.81, 0.80, 0.82])
+    store("sprint", [0.81, 0.82])  # two are too few
+    assert "does with `final-ramp`." in report.page()

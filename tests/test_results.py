@@ -108,7 +108,11 @@ def test_networks_on_other_pictures_have_rows_of_their_own(tmp_path):
     (tmp_path / "basenet").rename(tmp_path / "basenet-cifar10")
     assert [row.name for row in results.rows(tmp_path)] == catalogue.names()
     [row] = results.apart(tmp_path)
-    assert (row.name, row.title, row.seeds) == ("basenet-cifar10", "BaseNet on CIFAR-100, first 25 classes", (1, 2))
+    assert (row.name, row.title, row.seeds) == (
+        "basenet-cifar10",
+        "BaseNet on CIFAR-100, first 25 classes, 27 epochs",
+        (1, 2),
+    )
     assert row.accuracy.mean == pytest.approx(0.91) and row.parameters == 24_197 and row.effect is None
 
 

@@ -23,7 +23,11 @@ from training.bench_sides import BOUND, ENGINE, FED, FIT, INPUT, MANY, MIXED, TO
 from training.describe import describe
 from training.spec import RunSpec
 
-WORDS = {True: "met", False: "missed", None: "out of reach of 1.35 times the convolutions"}
+WORDS = {  # whether the aim is met (by wall time, by processor time)
+    (True, True): "met", (False, False): "missed",
+    (True, False): "met by wall time alone", (False, True): "met by processor time alone",
+}  # fmt: skip
+OUT_OF_REACH = "out of reach of 1.35 times the convolutions"
 AT_ONCE = 8  # small networks; of large ones as many as there are cores
 
 
@@ -164,10 +168,22 @@ def table(name: str, result: dict[str, Any]) -> list[str]:
         f"| {f['side']} | {f['format']} | {f['ms']:.1f} | {f['cpu_ms']:.1f} | {f['images_per_second']:.0f} |"
         for f in result["sides"]
     ]
-    lines += ["", "| ratio | wall | processor | promised |", "|---|---|---|---|"]
+    lines += ["", "| ratio | wall | processor | aim |", "|---|---|---|---|"]
     lines += [
         f"| {', '.join(r['of'])} / {', '.join(r['to'])} | {r['ratio']:.2f} | {r['cpu_ratio']:.2f} "
-        f"| {r['promise']}: {WORDS[r['met']]} |"
+        f"| {r['promise']}: {verdict(r)} |"
         for r in result["ratios"]
     ]
     return lines
+
+
+def verdict(ratio: dict[str, Any]) -> str:
+    """Whether a measured ratio meets its aim, by either clock."""
+    if ratio["met"] is None:
+        return OUT_OF_REACH
+    word, target = ratio["promise"].rsplit(" ", 1)
+    wall, cpu = (
+        found <= float(target) if word == "at most" else found >= float(target)
+        for found in (ratio["ratio"], ratio["cpu_ratio"])
+    )
+    return WORDS[wall, cpu]

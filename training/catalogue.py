@@ -128,29 +128,31 @@ _add("provisional", "basenet-avgpool", "network", "Provisional design",
      Report(0.8293, 0.7912, 76, "about 14 s an epoch on a 2020 Colab GPU"),
      RunSpec(name="provisional", network=_PROVISIONAL, data=_IMPROVED_DATA, fit=_IMPROVED_FIT))  # fmt: skip
 _add("final", "provisional", "network", "Final design",
-     "It ends in one convolution of 256 in place of 512 and 1,024, and drops more: about half the operations, "
+     "It ends in one convolution of 256 in place of 512 and 1,024, and uses more dropout: about half the operations, "
      "a quarter of the weights, less overfitting.",
      Report(0.7305, 0.7932, 129, "130 epochs run, about 7 s an epoch on a 2020 Colab GPU"),
      RunSpec(name="final", network=_FINAL, data=_IMPROVED_DATA, fit=_IMPROVED_FIT))  # fmt: skip
 _add("final-recipe", "final", "recipe", "Final design, short recipe",
      "The same network, a quarter of the epochs: a higher learning rate that warms up and falls to 0, Nesterov momentum, "
-     "weight decay, label smoothing, and an average of the weights.",
+     "weight decay, label smoothing, and an average of the weights. It ends far below its parent: full dropout is too much for "
+     "so few epochs.",
      fit__early_stopping=None, fit__epochs=35, fit__learning_rate=0.05, fit__nesterov=True, fit__schedule="cosine",
      fit__warmup_epochs=2, fit__weight_decay=5e-4, fit__label_smoothing=0.1, fit__average=0.999)  # fmt: skip
 _add("final-ramp", "final-recipe", "recipe", "Final design, dropout grows",
      "Dropout rises from nothing to its rates in the course of the training, and kernels shrink forty times as fast: the "
-     "network learns first and is made robust then, where full dropout from the start lets it learn but slowly.",
+     "network learns first and is made robust then, where full dropout from the start lets it learn but slowly. Which of the "
+     "two counts for more was not separated.",
      fit__dropout_ramp=1, fit__weight_decay=0.02)  # fmt: skip
-_add("final-taught", "final-ramp", "recipe", "Final design, taught",
+_add("final-taught", "final-ramp", "recipe", "Final design, 100 epochs, taught",
      "A hundred epochs, and most of the loss is no longer the label but the answer of Plumage's own network, fitted before: "
-     "it says which other classes a picture resembles, too.", fit__epochs=100, fit__teacher="plumage-long")  # fmt: skip
+     "it says which other classes a picture resembles, too. Most of the gain is the longer training.", fit__epochs=100, fit__teacher="plumage-long")  # fmt: skip
 _add("final-maxpool", "final-ramp", "pooling", "Final design, max pooling",
      "Max in place of average pooling. The report: hardly any effect.", network__pooling="max")  # fmt: skip
 _add("final-bottleneck", "final-ramp", "bottleneck", "Final design, bottlenecks",
      "A 1x1 convolution to a quarter of the channels before each 3x3 that 128 channels or more enter: "
      "less than half the operations. The report describes it and did not try it.", network__bottleneck=True)  # fmt: skip
 _add("plumage", "final-recipe", "network", "Plumage's network",
-     "Four sizes of three convolutions each, the last two of them a residual pair, and global average pooling in place "
+     "Four stages of three convolutions each, the last two of them a residual pair, and global average pooling in place "
      "of wide dense layers and heavy dropout: fewer weights and fewer operations than the final design.",
      network__residual=True, network__depth=3, network__pooling="max", network__dropout=[],
      network__blocks=[block.model_dump() for block in (
@@ -159,7 +161,8 @@ _add("plumage-cutmix", "plumage", "cutmix", "Plumage, cutmix",
      "A square of another picture in each picture, and the labels mixed by area: the network cannot learn the training "
      "pictures by heart.", data__augmentation__cutmix=0.5)  # fmt: skip
 _add("plumage-long", "plumage-cutmix", "recipe", "Plumage, cutmix, long",
-     "Twice the epochs and forty times the weight decay: mixed pictures are learned slowly.",
+     "Twice the epochs, since mixed pictures are learned slowly, and forty times the weight decay, which gives most of the gain: "
+     "compare plumage-decay.",
      fit__weight_decay=0.02, fit__epochs=70)  # fmt: skip
 _add("plumage-decay", "plumage", "weight_decay", "Plumage, more decay",
      "Kernels shrink forty times as fast: the training pictures are learned a little later, and others are known better.",

@@ -7,12 +7,13 @@ docs/drawn.json as soon as it is there, so the study can be stopped and goes on 
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from training import catalogue, data
+from training import catalogue, data, results
 from training.paths import ROOT
 from training.rundir import write_atomic
 from training.spec import RunSpec
@@ -76,14 +77,8 @@ def report(figures: dict[str, dict[str, float]]) -> str:
     lines = []
     for name in CHANGES:
         values = list(figures[name].values())
-        row = f"| {name} | {mean(values):.4f} | {stdev(values):.4f} | "
-        if name == "BaseNet":
-            lines.append(row + "| | |")
-            continue
-        spread = ((stdev(values) ** 2 + stdev(base) ** 2) / 2) ** 0.5
-        difference = mean(values) - mean(base)
-        verdict = "yes" if abs(difference) > 2 * spread else "no"
-        lines.append(row + f"{difference:+.4f} | {difference / spread:+.1f} | {verdict} |")
+        against = results.effect(values, base) if name != "BaseNet" else None
+        lines.append(f"| {name} | {mean(values):.4f} | {stdev(values):.4f} | {against or ''} |")
     pixels = max(figures[f"linear {rate:g}"]["0"] for rate in LINEAR_RATES)
     return TEMPLATE.format(rows="\n".join(lines), pixels=pixels, epochs=BASE.fit.epochs, seeds=len(SEEDS))
 
@@ -98,11 +93,11 @@ Written by `python -m training.drawn_study`; the single figures are in `drawn.js
 batches of 64) on the 11,250 pictures that are not kept for validation; mean and standard
 deviation of {seeds} seeds; each line changes one thing of BaseNet.
 
-| change | accuracy | deviation | against BaseNet | in deviations | more than 2 |
-|---|---|---|---|---|---|
+| change | accuracy | deviation | against BaseNet, points |
+|---|---|---|---|
 {rows}
 
-A deviation in the fifth column is the root mean square of the two lines' own.
+In brackets Welch's 95 % interval over seeds: where it holds zero, no difference beyond chance is shown.
 
 Logistic regression on raw pixels reaches {pixels:.4f} at most, whichever of three learning rates it is
 trained with; guessing reaches 0.0400.
@@ -110,6 +105,7 @@ trained with; guessing reaches 0.0400.
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m training.drawn_study", description=__doc__).parse_args()
     DOCS.mkdir(exist_ok=True)
     figures = measure(DOCS / "drawn.json")
     (DOCS / "drawn.md").write_text(report(figures), encoding="utf-8")

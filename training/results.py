@@ -73,6 +73,7 @@ class Row:
     epochs: Figure | None
     minutes: Figure | None  # of the runs on processors, or, where there is none, of those on a GPU
     on_gpu: bool  # whether `minutes` are of a GPU
+    seeds_on_gpu: int
     parameters: int
     macs: int
     precision: str
@@ -155,7 +156,8 @@ def apart(directory: Path | None = None) -> list[Row]:
         spec, title = parse(found[0]["spec"]), found[0]["data"]["title"]
         if spec.data.backbone is None:
             kind = catalogue.variant(spec.name).title if spec.name in catalogue.names() else spec.name
-            rows.append(_row(catalogue.Variant(name, f"{kind} on {title}", "", spec), found, []))
+            title = f"{kind} on {title}, {spec.fit.epochs} epochs"
+            rows.append(_row(catalogue.Variant(name, title, "", spec), found, []))
     return rows
 
 
@@ -180,6 +182,7 @@ def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dic
         epochs=Figure.of([card["figures"]["epochs"] for card in found]),
         minutes=Figure.of([card.get("wall_seconds", 0.0) / 60 for card in timed]),
         on_gpu=any(map(on_gpu, timed)),
+        seeds_on_gpu=sum(map(on_gpu, found)),
         parameters=network.params,
         macs=network.macs,
         precision=" / ".join(sorted({card.get("precision", "") for card in found})),
@@ -227,5 +230,11 @@ def to_markdown(table: list[Row]) -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     named = dict.fromkeys(row.data for row in table if row.data)
-    told = ["Minutes are those of the runs on a processor, and where there is none, of those on a GPU.", ""]
+    told = [
+        "Minutes are wall time, on machines that differ several-fold in speed and did other work beside, of the runs on a "
+        "processor, and where there is none, of those on a GPU: they compare no networks.",
+        "",
+    ]
+    if mixed := [f"`{row.name}` ({row.seeds_on_gpu} of {len(row.seeds)})" for row in table if row.seeds_on_gpu]:
+        told += [f"Seeds trained on a GPU, in bfloat16, all others on processors: {', '.join(mixed)}.", ""]
     return "\n".join([*lines, "", *told, *(f"Data: {name}." for name in named)])
