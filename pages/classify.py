@@ -72,8 +72,8 @@ def about(chosen: list[Choice]) -> None:
                               ":material/fact_check:")  # fmt: skip
         st.markdown(
             "**Covering parts** hides one square of the picture after the other and measures how much of the answer "
-            "is lost. **Grad-CAM** shows where the last convolution is active for the answer: exact where the network "
-            "ends in a mean over places, as ResNet heads do, and rough where it ends in Flatten and Dense layers."
+            "is lost. **Grad-CAM** shows where the last convolution is active for the answer: faithful where a mean over places and "
+            "one dense layer follow, rough where Flatten or several Dense layers do."
         )
 
 

@@ -225,14 +225,18 @@ def test_a_head_tells_by_its_features_what_is_unlike(head, birds, monkeypatch):
     assert classifier.classify(stripes)[1] == [unlike.FEATURES] * 4
 
 
-def test_a_missing_file_of_the_subspace_is_a_sentence(head):
+def test_without_the_file_of_the_subspace_a_head_answers_says_so_and_can_be_calibrated_again(head, capsys):
     from training import predict, unlike
     from training.calibration import calibrate
 
     calibrate(head)
-    head.file(unlike.FILE).unlink()
-    with pytest.raises(rundir.RunError, match=r"unlike\.npz is missing"):
-        predict.load(head)
+    head.file(unlike.FILE).write_bytes(b"broken")
+    images, _ = pictures(3, 1)
+    probabilities, flags = predict.load(head).classify(images)
+    assert len(probabilities) == 3 and flags is None
+    assert "cannot tell what is unlike" in capsys.readouterr().err
+    calibrate(head)
+    assert predict.load(head).classify(images)[1] is not None
 
 
 def test_the_nearest_training_pictures_are_found_once_their_features_are_there(head, birds):

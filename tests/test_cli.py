@@ -74,6 +74,13 @@ def test_describe_gives_layers_and_totals(capsys: pytest.CaptureFixture[str], fo
     assert "24,197 parameters" in capsys.readouterr().out
 
 
+def test_describe_says_what_a_head_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(capsys, "describe", "birds-best")["backbone"]["macs"] == pytest.approx(383_907_552 * (288 / 224) ** 2)
+    assert cli.main(["describe", "birds-finetune-fc"]) == 0
+    text = capsys.readouterr().out
+    assert "the head alone: " in text and "Its backbone, ResNet50" in text and "trained, too" in text
+
+
 def test_runs_and_data_status_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(capsys, "runs") == {"runs": []}
     run = rundir.create(small.spec())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import tarfile
@@ -119,6 +120,20 @@ def test_a_broken_connection_goes_on_where_it_stopped(server, tmp_path):
     server.cut_after = [1_000_000, 500_000]
     assert download.fetch(archive(), tmp_path, quiet).read_bytes() == CONTENT
     assert server.asked == ["", "bytes=1000000-", "bytes=1500000-"]
+
+
+def test_a_route_that_is_lost_is_the_nets_failure_and_tried_again(server, tmp_path, monkeypatch):
+    server.files["thing.tar.gz"] = CONTENT
+    asked, real = [], download.urlopen
+
+    def urlopen(request, timeout):
+        asked.append(request)
+        if len(asked) == 1:
+            raise OSError(errno.EHOSTUNREACH, "No route to host")
+        return real(request, timeout=timeout)
+
+    monkeypatch.setattr(download, "urlopen", urlopen)
+    assert download.fetch(archive(), tmp_path, quiet).read_bytes() == CONTENT and len(asked) == 2
 
 
 def test_a_later_call_goes_on_too(server, tmp_path, monkeypatch):

@@ -275,8 +275,21 @@ def test_test_figures_that_were_taken_stand_where_a_run_finishes_twice(
 def test_a_run_that_begins_anew_keeps_no_figures_of_before(tmp_path: Path) -> None:
     run = make(tmp_path / "run", small.spec(fit__epochs=1))
     run.write_card(small.card(figures={"test": {"loss": 1.0, "accuracy": 0.5, "pictures": 30}}))
+    run.file("confusions.json").write_text("{}")
     assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
     assert run.card()["figures"]["test"] is None  # type: ignore[index]
+    assert not run.file("confusions.json").exists()
+
+
+def test_whoever_reads_along_and_goes_away_ends_no_training(tmp_path: Path) -> None:
+    """`training fit ... 2>&1 | head -1`"""
+    run = make(tmp_path / "run", small.spec(fit__epochs=2))
+
+    def gone(line: dict[str, Any]) -> None:
+        raise BrokenPipeError("nobody reads")
+
+    assert fit.fit(run, report=gone, dataset=small.dataset())["state"] == "finished"
+    assert len([line for line in run.history() if line["kind"] == "epoch"]) == 2
 
 
 def test_early_stopping_goes_back_to_the_best_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,8 +470,10 @@ def test_two_processes_cannot_train_the_same_run(tmp_path: Path) -> None:
 
 
 def test_a_finished_run_is_not_trained_again(unbroken: RunDir) -> None:
+    unbroken.file("best.npz").write_bytes(b"left by a kill at the very end")
     with pytest.raises(RunError, match="is finished"):
         fit.fit(unbroken, resume=True, dataset=small.dataset())
+    assert not unbroken.file("best.npz").exists()
 
 
 def test_a_run_does_not_go_on_with_other_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,13 @@ def test_less_than_an_epoch_is_said() -> None:
     assert "about 2 steps of 64 pictures" in text and "less than one epoch of 176 steps, too short" in text
 
 
+def test_time_that_cuts_a_schedule_short_is_said() -> None:
+    sprint = catalogue.variant("sprint").spec
+    text = plan.outlook(plan.planned(sprint, "drawn", 25, 0, minutes=1), estimate(0.1))
+    assert "the learning rate falls over 35 epochs, which time cuts short; ended after 3 epochs instead" in text
+    assert "cuts short" not in plan.outlook(plan.planned(sprint, "drawn", 25, 0, epochs=3), estimate(0.1))
+
+
 def test_more_time_than_the_design_needs_is_said() -> None:
     text = plan.outlook(plan.planned(BASENET, "drawn", 25, 0, minutes=60), estimate(0.01))
     assert "27 epochs of 176 steps" in text and "before its time is up" in text and "100 %" in text
@@ -259,7 +266,7 @@ DRAWN = BASENET.replace({"data.name": "drawn"})
 
 def test_train_says_what_it_will_do_and_start_puts_the_run_into_the_address(places: Path) -> None:
     at = show("train", **{"from": "basenet", "pooling": "average", "seed": "7", "minutes": "0.1"})
-    assert "basenet" in said(at) and "Pooling: average" in said(at) and "6.0 s buys about" in said(at)
+    assert "basenet" in said(at) and "Pooling: average" in said(at) and "6.0 s is enough for about" in said(at)
     button(at, "Start training").click()
     ran(at)
     [run] = registry.runs()
@@ -344,7 +351,7 @@ def test_a_run_outside_the_folder_of_runs_is_not_shown(places: Path, tmp_path: P
 def test_a_finished_run_shows_its_figures_and_the_report_s_beside_its_own(places: Path) -> None:
     run = finished(DRAWN, test={"loss": 1.9, "accuracy": 0.45, "pictures": 2500})
     text = said(show("train", run=run.id))
-    for figure in ("40.0 %", "45.0 %", "± 1.0 on 2,500 pictures", "44.1 %", "1.9901"):
+    for figure in ("40.0 %", "45.0 %", "± 1.0 (standard error) on 2,500 pictures", "44.1 %", "1.9901"):
         assert figure in text, figure
     assert "not comparable" in text and "2 epochs instead of 27" in text
 
@@ -470,7 +477,10 @@ def test_compare_shows_what_differs_figures_and_what_the_change_did(places: Path
     differs, figures = (table.value for table in at.table)
     assert differs.shape == (1, 3) and list(differs.iloc[0]) == ["Pooling", "max", "average"]
     rows = {row[0]: list(row[1:]) for row in figures.itertuples(index=False)}
-    assert rows["Validation accuracy there"] == ["40.0 %", "43.0 %"] and rows["Test accuracy"] == ["45.0 %", "–"]
+    assert rows["Validation accuracy at that epoch"] == ["40.0 %", "43.0 %"] and rows["Test accuracy"] == [
+        "45.0 %",
+        "–",
+    ]
     assert "Pooling: max to average" in said(at) and "+3.0 points" in said(at)
     assert len(at.get("vega_lite_chart")) == 2
 

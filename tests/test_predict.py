@@ -1,6 +1,7 @@
 """Models answer and explain: in this process against plain Keras, and through the worker, killed on the way."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -61,6 +62,23 @@ def test_answers_are_those_of_plain_keras(places, name):
     assert flags is None and probabilities.shape == (7, 25)
     sharper = probabilities ** (2.0 if name == "trained" else 1.0)  # takes its temperature of 2 away again
     assert np.abs(sharper / sharper.sum(1, keepdims=True) - expected).max() < 1e-5
+
+
+def test_a_run_with_the_name_of_a_shipped_model_is_asked_by_its_folder(places):
+    twin = paths.runs_dir() / "shipped"
+    make_model(twin, "basenet-bn", 3)
+    shipped = next(choice for choice in predict.choices() if choice.shipped)
+    [mine] = [choice for choice in predict.choices() if choice.spec.name == "basenet-bn" and choice.id != "trained"]
+    shutil.rmtree(twin)
+    assert shipped.id == "shipped" and mine.id == str(twin)
+
+
+def test_a_network_whose_only_convolution_is_whitening_explains_by_covering_parts(places):
+    changes = {"network.blocks": [{"kind": "flatten"}], "network.whitening": True}
+    make_model(paths.models_dir() / "white", "basenet", 1, changes=changes)
+    heat = predict.load(registry.find("white")).explain(PIXELS[0], 4, "grad-cam")
+    shutil.rmtree(paths.models_dir() / "white")
+    assert heat.shape == (32, 32) and heat.max() == 1
 
 
 def test_grad_cam_is_the_gradient_weighed_sum_of_the_last_convolution(places):

@@ -35,14 +35,17 @@ def run(folder: Path) -> RunDir:
     return rundir.create(small.spec())
 
 
-def test_a_run_that_is_not_finished_does_not_hide_a_shipped_model(folder: Path) -> None:
+def test_a_run_does_not_pass_for_a_shipped_model_of_its_name(folder: Path) -> None:
     mine = rundir.create(small.spec(), paths.runs_dir() / "net")
     assert registry.find_fitted("net").path == mine.path  # nothing ships by that name
     shipped = rundir.create(small.spec(), paths.models_dir() / "net")
     shipped.file("weights.npz").write_bytes(b"weights")
     assert registry.find("net").path == mine.path and registry.find_fitted("net").path == shipped.path
     mine.write_status(state="finished")
-    assert registry.find_fitted("net").path == mine.path
+    with pytest.raises(RunError, match=r"both called net: say .*runs/net or .*models/net"):
+        registry.find_fitted("net")
+    for either in (mine, shipped):
+        assert registry.find_fitted(str(either.path)).path == either.path
 
 
 def test_a_run_is_found_by_id_and_by_path(run: RunDir) -> None:

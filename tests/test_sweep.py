@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests import small
-from training import catalogue, registry, rundir, ship, sweep, sweep_jobs
+from training import catalogue, paths, registry, rundir, ship, sweep, sweep_jobs
 from training.process import process_identity
 from training.rundir import RunDir
 
@@ -214,6 +214,18 @@ def test_a_small_network_gets_one_thread(monkeypatch, tmp_path):
     for job in (small, large):
         sweep._start(job)
     assert [env.get("TF_NUM_INTRAOP_THREADS") for env in seen] == ["1", None]
+
+
+def test_a_training_runs_where_the_sweep_was_called(monkeypatch, tmp_path):
+    """Places such as PLUMAGE_DATA=data mean the caller's folder."""
+    monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path))
+    asked = {}
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *_, **given: asked.update(given) or SimpleNamespace(pid=os.getpid())
+    )
+    monkeypatch.setattr("psutil.Process.nice", lambda *_: None)
+    sweep._start(sweep.jobs(["basenet"], 1)[0])
+    assert "cwd" not in asked and str(paths.ROOT) in asked["env"]["PYTHONPATH"]
 
 
 def test_of_each_seed_the_small_come_first_and_only_they_share_the_time():

@@ -80,6 +80,11 @@ def test_dropout_comes_with_the_entrys_rates():
     assert list(toggles.apply(catalogue.load("basenet"), {"dropout": "on"}).network.dropout) == [0.1, 0.1, 0.25]
 
 
+def test_dropout_is_refused_where_no_place_is_for_it():
+    with pytest.raises(SpecError, match="no place for dropout"):
+        toggles.apply(catalogue.load("sprint"), {"dropout": "on"})
+
+
 @pytest.mark.parametrize(
     ("key", "text", "words"),
     [

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from training import catalogue, cli_data, cli_report, console, data, registry
+from training.birds import backbones
 from training.cli_options import Design, Json, Misuse, Run, Trained, answer, planned, toggle_options, trained
 from training.describe import describe as describe_network
 from training.pictures import PictureError
@@ -65,14 +66,14 @@ def list_(as_json: Json = False) -> None:
         report = {"loss": entry.report.loss, "accuracy": entry.report.accuracy, "epochs": entry.report.epochs}
         rows.append({
             "name": entry.name, "title": entry.title, "why": entry.why, "parent": entry.parent, "toggle": entry.toggle,
-            "data": entry.spec.data.name, "parameters": network.params, "macs": network.macs, "report": report,
+            "data": entry.spec.data.name, "backbone": entry.spec.data.backbone, "parameters": network.params, "macs": network.macs, "report": report,
             "shipped": entry.name in shipped,
         })  # fmt: skip
     answer(as_json, {"variants": rows}, lambda: console.table(
         ("name", "parent", "parameters", "multiply-adds", "report", "model", "what"),
         [(row["name"], row["parent"], row["parameters"], row["macs"], row["report"]["accuracy"],
           "here" if row["shipped"] else None, row["title"]) for row in rows],
-    ))  # fmt: skip
+    ) + "\nOf a head on a backbone (birds-…, …-fc-basic), parameters and multiply-adds are the head's alone.")  # fmt: skip
 
 
 @app.command()
@@ -81,14 +82,9 @@ def describe(design: Design, as_json: Json = False) -> None:
     spec = catalogue.load(design)
     network = describe_network(spec.network)
     tree = {"name": spec.name, **network.to_dict(), "spec": spec.model_dump(mode="json")}
-    rows = [(number, layer.name, layer.title, "x".join(map(str, layer.output_shape)), layer.params, layer.macs)
-            for number, layer in enumerate(network.layers, 1)]  # fmt: skip
-    answer(as_json, tree, lambda: console.table(
-        ("", "layer", "what", "output", "parameters", "multiply-adds"), rows
-    ) + (
-        f"\n{spec.name}: {network.params:,} parameters ({network.trainable_params:,} trainable), "
-        f"{network.macs:,} multiply-adds, {network.weight_bytes / 1e6:.1f} MB of weights."
-    ))  # fmt: skip
+    if spec.data.backbone:
+        tree["backbone"] = {"name": spec.data.backbone, "macs": backbones.of(spec.data).operations}
+    answer(as_json, tree, lambda: console.described(spec, network))
 
 
 # --- Training ----------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def fit(spec: RunSpec | None, directory: Path | None, resume: bool, quiet: bool)
 def _run(spec: RunSpec | None, directory: Path | None, resume: bool) -> RunDir:
     """The run directory to train in: the one that is there and goes on, or a new one."""
     if resume and directory is not None and (directory / "spec.json").is_file():
-        run = RunDir(directory)
+        run = RunDir(directory.resolve())
         if spec is not None and spec != run.spec():
             raise SpecError(f"{directory} holds a run of another spec: leave the spec out to go on with it.")
         if run.status()["state"] == "finished":
@@ -137,7 +137,7 @@ def predict(run: RunDir, files: list[str], top: int) -> dict[str, Any]:
             "top": [{"class": names[k], "probability": float(probabilities[number, k])} for k in order],
             "unlike": bool(unlike[number]) if unlike is not None else None,
         })  # fmt: skip
-    return {"model": run.id, "pictures": answers}
+    return {"model": run.id, "calibrated": bool(card.get("calibration")), "pictures": answers}
 
 
 def _content(file: str, size: int) -> bytes:

@@ -10,8 +10,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from training.birds import backbones
+
 if TYPE_CHECKING:
     from training.data.duplicates import NearDuplicates
+    from training.describe import Description
+    from training.spec import RunSpec
 
 LOG_SECONDS = 10.0  # between two lines of progress where there is no terminal
 
@@ -65,6 +69,21 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     )
 
 
+def described(spec: RunSpec, network: Description) -> str:
+    """A network layer by layer, and in all; of a head, what its backbone adds."""
+    rows = [(number, layer.name, layer.title, "x".join(map(str, layer.output_shape)), layer.params, layer.macs)
+            for number, layer in enumerate(network.layers, 1)]  # fmt: skip
+    text = table(("", "layer", "what", "output", "parameters", "multiply-adds"), rows)
+    head = "the head alone: " if spec.data.backbone else ""
+    text += f"\n{spec.name}: {head}{network.params:,} parameters ({network.trainable_params:,} trainable), " \
+            f"{network.macs:,} multiply-adds, {network.weight_bytes / 1e6:.1f} MB of weights."  # fmt: skip
+    if spec.data.backbone:
+        backbone = backbones.of(spec.data)
+        text += f"\nIts backbone, {backbone.title}, takes up to {backbone.operations:,.0f} multiply-adds more and is "
+        text += "not trained." if spec.fit.fine_tune == "off" else "trained, too, or its upper layers are."
+    return text
+
+
 def outcome(tree: dict[str, Any]) -> str:
     """How a run ended."""
     lines = [f"{tree['run']}: {tree['state']}. {tree['message'] or ''}".rstrip()]
@@ -105,7 +124,11 @@ def duplicates(found: NearDuplicates, path: Path) -> str:
 
 def predictions(tree: dict[str, Any]) -> str:
     """The top classes of each picture."""
-    lines = []
+    lines = (
+        []
+        if tree["calibrated"]
+        else [f"Not calibrated, so these are raw: python -m training calibrate {tree['model']}"]
+    )
     for picture in tree["pictures"]:
         lines.append(f"{picture['file']}{'  (unlike the training pictures)' if picture['unlike'] else ''}")
         lines += [f"  {100 * entry['probability']:5.1f} %  {entry['class']}" for entry in picture["top"]]
@@ -158,6 +181,7 @@ class FitProgress:
         self.max_epochs, self.minutes, self.name = max_epochs, minutes, name
         self.terminal, self.quiet = sys.stderr.isatty() and not quiet, quiet
         self._bar: Any = None
+        self._share = 0.0
 
     def __enter__(self) -> Self:
         if self.terminal:
@@ -186,8 +210,9 @@ class FitProgress:
             figures += f", validation loss {line['val_loss']:.4f}, accuracy {line['val_accuracy']:.4f}"
         if self._bar:
             share = line["epoch"] / self.max_epochs
-            if self.minutes and not whole:
+            if self.minutes and not whole:  # an epoch's line has the seconds of the epoch
                 share = max(share, line["seconds"] / (60 * self.minutes))
+            self._share = share = max(share, self._share)
             text = f"Epoch {line['epoch']:.2f} of {self.max_epochs}"
             self._bar.update(self._task, description=text, completed=share, figures=figures)
         elif whole and not self.quiet:

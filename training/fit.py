@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ CHUNK_SECONDS = 0.4  # of training between two looks at the stop request
 POINT_SECONDS = 1.0  # between two in-epoch points of the history
 CHECKPOINT_SECONDS = 20.0, 300.0  # between two within an epoch: at least, and at most where one takes long
 CHECKPOINT_SHARE = 0.05  # of the time, between these bounds
+FROM_TRAINING = ("checkpoint.npz", "best.npz", "stop")  # of no use to a run that is finished
 BEST_STEP = "validated after step"  # in the file of the best weights
 
 Report = Callable[[dict[str, Any]], None]  # called with every line of the history
@@ -67,6 +69,8 @@ def fit(
         raise RunError(f"{run.path} cannot be written: {error.strerror}.") from None
     with held:
         if run.status()["state"] == "finished":
+            for name in FROM_TRAINING:  # where a kill came before they went
+                run.file(name).unlink(missing_ok=True)
             raise RunError(f"{run.id} is finished; there is nothing to go on with.")
         if run.file("checkpoint.npz").is_file() and not resume:
             raise RunError(f"{run.id} has begun already; --resume goes on with it.")
@@ -126,7 +130,8 @@ class Fitting(Supervised):
         if run.file("checkpoint.npz").is_file():
             self.restore()
         else:
-            run.file("card.json").unlink(missing_ok=True)  # of other weights, where somebody had it begin anew
+            for name in ("card.json", "confusions.json", "unlike.npz"):  # of other weights, where it begins anew
+                run.file(name).unlink(missing_ok=True)
         run.truncate_history(self.progress.global_step(), self.progress.validated)
         self.clock = time.monotonic()
         if self.progress.step:  # the first point after a resumption is a mean over many steps, as its neighbours are
@@ -231,7 +236,8 @@ class Fitting(Supervised):
         row = {"kind": kind, "epoch": short(self.progress.fraction()), "step": self.progress.global_step(), **figures,
                "seconds": round(seconds, 3)}  # fmt: skip
         self.run_dir.append_history(row)
-        self.report(row)
+        with suppress(OSError, ValueError):  # nobody reads any more what it prints: no reason to end a training
+            self.report(row)
 
     def write_progress(self, now: bool = False) -> None:
         """status.json, at most once a second."""
@@ -286,9 +292,8 @@ class Fitting(Supervised):
 
         run, progress = self.run_dir, self.progress
         assert self.dataset is not None
-        best = run.file("best.npz")
         if self.spec.fit.early_stopping:
-            self.engine.set_weights(read_arrays(best))
+            self.engine.set_weights(read_arrays(run.file("best.npz")))
         elif self.spec.fit.average:  # what is validated and kept is the average: of model.keras, too
             self.engine.set_weights(self.engine.weights())
         lacking = write_model(run, self.dataset, self.engine, progress.elapsed, self.have_last_word)
@@ -296,5 +301,5 @@ class Fitting(Supervised):
             state="finished", finished=time.time(), message=f"{message} {lacking}".strip(), epoch=progress.epoch,
             step=progress.step, elapsed_seconds=round(progress.elapsed, 2), eta_seconds=0,
         )  # fmt: skip
-        for file in (run.file("checkpoint.npz"), best, run.file("stop")):
-            file.unlink(missing_ok=True)  # last: killed before this, the run would finish again
+        for name in FROM_TRAINING:
+            run.file(name).unlink(missing_ok=True)  # last: killed before this, the run would finish again

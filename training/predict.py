@@ -19,7 +19,7 @@ from training import calibration, explain, unlike
 from training.birds import backbones
 from training.describe import describe, expand
 from training.pictures import resize, square
-from training.registry import find_fitted, models, runs
+from training.registry import find_fitted, hides_shipped, models, runs
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.unlike import Unlike
@@ -53,8 +53,7 @@ class Choice:
         """Multiply-adds for one picture, a backbone's included (to its end, whatever the stage)."""
         own = float(describe(self.spec.network).macs)
         if self.spec.data.backbone:
-            backbone = backbones.of(self.spec.data)
-            own += backbone.macs * (backbone.size / backbones.SIZE) ** 2
+            own += backbones.of(self.spec.data).operations
         return own
 
 
@@ -75,7 +74,7 @@ def _choice(run: RunDir, shipped: bool) -> Choice | None:
         spec = run.spec()
         figures, pictures = card["figures"], card["data"]
         return Choice(
-            run.id, spec, shipped, pictures["name"], pictures["title"], pictures["origin"], class_names(card),
+            str(run.path) if hides_shipped(run) else run.id, spec, shipped, pictures["name"], pictures["title"], pictures["origin"], class_names(card),
             card.get("picture_size") or spec.network.input_shape[0],
             (figures["validation"] or {}).get("accuracy"), (figures["test"] or {}).get("accuracy"),
             card.get("calibration"), card.get("finished", ""), _changed(run),
@@ -156,7 +155,10 @@ class Network(Classifier):
         model, self.mean, self.std = weights.load_model(run)
         self.picture_size = spec.network.input_shape[0]
         logits = model.get_layer("output").output
-        convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1:]
+        # The last that was learned: whitening, which is computed, passes no gradient.
+        convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and layer.trainable][
+            -1:
+        ]
         # Grad-CAM looks at the last convolution after its activation, which stands one or two layers behind it.
         behind = model.layers[model.layers.index(convolution[0]) :] if convolution else []
         activation = next((layer for layer in behind if isinstance(layer, keras.layers.Activation)), None)

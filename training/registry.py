@@ -47,8 +47,16 @@ def find(name: str) -> RunDir:
 
 
 def find_fitted(name: str) -> RunDir:
-    """As `find`, to use the model: a run that is not finished does not stand before a shipped model of its name."""
-    run, shipped = find(name), models_dir() / name
-    if (shipped / "weights.npz").is_file() and run.path == runs_dir() / name and run.status()["state"] != "finished":
-        return RunDir(shipped)
-    return run
+    """As `find`, to use the model; raises `RunError` also where a finished run and a shipped model have one name."""
+    run = find(name)
+    if not hides_shipped(run) or name != run.id:
+        return run
+    shipped = RunDir(models_dir() / name)
+    if run.status()["state"] == "finished":
+        raise RunError(f"A run and a model that ships are both called {name}: say {run.path} or {shipped.path}.")
+    return shipped
+
+
+def hides_shipped(run: RunDir) -> bool:
+    """Whether a run has the name of a shipped model that has weights."""
+    return run.path == runs_dir() / run.id and (models_dir() / run.id / "weights.npz").is_file()

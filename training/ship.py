@@ -31,7 +31,7 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
     if (target / "card.json").exists():
         raise RunError(f"{target} is there already; delete it first if it is to be replaced.")
     _check_place(spec, name, card_only)
-    made = RunDir(target.with_name(f".{target.name}.partial"))
+    made = RunDir(target.with_name(f".{target.name}.partial"), named=name)
     shutil.rmtree(made.path, ignore_errors=True)
     try:
         made.path.mkdir(parents=True)
@@ -40,7 +40,7 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
         write_atomic(made.file("spec.json"), spec.to_json() + "\n")
         epochs = whole_epochs(run.history())
         write_atomic(made.file("history.jsonl"), "".join(json.dumps(line) + "\n" for line in epochs))
-        _measure(made, card, form)
+        _measure(made, run, form)
         if card_only:
             for part in ("weights.npz", unlike.FILE, confusions.FILE):
                 made.file(part).unlink(missing_ok=True)
@@ -66,18 +66,25 @@ def _check_place(spec: RunSpec, name: str, card_only: bool) -> None:
         raise RunError(f"{models_dir() / name} has a run with seed {spec.fit.seed} already.")
 
 
-def _measure(made: RunDir, card: dict[str, Any], form: weights.Format) -> None:
-    """Write the card of `made` with the figures of the weights that it holds."""
+def _measure(made: RunDir, run: RunDir, form: weights.Format) -> None:
+    """Write the card of `made` with the figures of the weights that it holds, on validation pictures as they are."""
+    card = run.finished_card()
     pictures = data.load(card["data"]["name"], card["spec"]["data"]["validation"])
     pictures.check(card["data"]["sha256"], made.id)
     before = card["figures"]["validation"]
+    if card["spec"]["data"]["validation"] == "ordered":  # its own figures are on augmented pictures
+        before = _validated(run, pictures)
     figures_now = {**card["figures"], "test": None}
     fresh = {key: value for key, value in card.items() if key != "calibration"}
     made.write_card({**fresh, "weights": form, "figures": figures_now})
-    logits = predict.load(made).logits(pictures.validation_images)
-    measured = figures(logits, pictures.validation_labels)
-    figures_now = figures_now | {"validation": {name: measured[name] for name in ("loss", "accuracy")}}
+    figures_now = figures_now | {"validation": _validated(made, pictures)}
     compacted = {"bytes": made.file("weights.npz").stat().st_size, "validation_before": before}
     made.write_card({**fresh, "weights": form, "figures": figures_now, "compacted": compacted})
     calibration.calibrate(made, pictures=pictures)
     evaluate(made)
+
+
+def _validated(run: RunDir, pictures: data.Dataset) -> dict[str, float]:
+    """Loss and accuracy of a run's weights on the validation pictures as they are."""
+    measured = figures(predict.load(run).logits(pictures.validation_images), pictures.validation_labels)
+    return {name: measured[name] for name in ("loss", "accuracy")}

@@ -24,7 +24,8 @@ from threading import Event
 
 from training import catalogue, rundir
 from training.data import DataError
-from training.paths import ROOT, models_dir
+from training.paths import models_dir
+from training.process import environment
 from training.processor import cores
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -223,7 +224,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
     if job.state == "new":
         rundir.create(job.spec, job.run.path)
     process = subprocess.Popen(
-        _command(job), cwd=ROOT, env=os.environ | _threads([job]),
+        _command(job), env=environment(**_threads([job])),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     with suppress(psutil.Error):  # it has ended already

@@ -104,6 +104,8 @@ class Toggle:
             if text == "off":
                 return []
             if text == "on":
+                if spec and not spec.network.dropout_places:
+                    raise SpecError(f"{self.key} = 'on' is not possible: this network has no place for dropout.")
                 return default_rates(spec) if spec else []
             try:
                 return [float(rate) for rate in text.split(",")]

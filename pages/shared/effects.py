@@ -59,10 +59,12 @@ def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None) 
                 f"{text.signed(100 * over_seeds.low)} to {text.signed(100 * over_seeds.high)})"
             )
             continue
-        chance = 2 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
+        # As of independent pictures; both were asked about the same ones, which makes it less.
+        chance = 1.96 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
         loss = text.signed(new[f"{part}_loss"] - old[f"{part}_loss"], 3)
         parts.append(
-            f"{part} accuracy {text.signed(100 * (q - p))} points (95 % interval ±{100 * chance:.1f} from the choice of the pictures alone), loss {loss}"
+            f"{part} accuracy {text.signed(100 * (q - p))} points (95 % interval at most ±{100 * chance:.1f} from the choice of "
+            f"the pictures alone), loss {loss}"
         )
     return f"**{change}** ({b} against {a}): {'; '.join(parts)}.{_reported(before, after)}" if parts else ""
 

@@ -60,7 +60,7 @@ def of(spec: RunSpec, base: RunSpec | None, name: str) -> list[Card]:
     there = describe(base.network) if base else None
 
     def against(new: float, old: float | None) -> str:
-        return f"{text.change(new, old)} {'as' if new == old else 'on'} {name}" if old is not None else ""
+        return f"{text.change(new, old)} {'as' if new == old else 'against'} {name}" if old is not None else ""
 
     memory, batch = here.activation_bytes * spec.fit.batch_size, spec.fit.batch_size
     return [

@@ -64,11 +64,14 @@ def outlook(spec: RunSpec, estimate: cost.Estimate) -> str:
     whole, whole_seconds = spec.fit.max_epochs * in_epoch, spec.fit.max_epochs * estimate.epoch_seconds
     if spec.fit.minutes and 60 * spec.fit.minutes < whole_seconds:
         steps = max(1, round(60 * spec.fit.minutes * whole / whole_seconds))
-        told = f"{text.duration(60 * spec.fit.minutes)} buys about {_steps(steps)} of {batch} on this machine: "
+        told = (
+            f"{text.duration(60 * spec.fit.minutes)} is enough for about {_steps(steps)} of {batch} on this machine: "
+        )
         told += (
             f"{_number(steps / in_epoch)} epochs of {in_epoch:,} steps" if steps >= in_epoch
             else f"less than one epoch of {in_epoch:,} steps, too short to learn much"
         )  # fmt: skip
+        told += _falls_too_late(spec, steps // in_epoch)
     else:
         steps = whole
         told = (
@@ -86,6 +89,18 @@ def outlook(spec: RunSpec, estimate: cost.Estimate) -> str:
     share = steps * spec.fit.batch_size / pictures
     told_share = "less than 1 %" if share < 0.01 else text.percent(share, 0) if share < 2 else f"{share:.1f} times"
     return f"{told}. That is {told_share} of the report's training of {name} ({text.plural(epochs, 'epoch')})."
+
+
+def _falls_too_late(spec: RunSpec, epochs: int) -> str:
+    """What a training that time ends leaves undone of a recipe made for all of its epochs."""
+    if spec.fit.schedule == "cosine":
+        undone = "the learning rate falls"
+    elif spec.fit.dropout_ramp and any(spec.network.dropout):
+        undone = "dropout grows"
+    else:
+        return ""
+    instead = f"; ended after {text.plural(epochs, 'epoch')} instead, it would be done" if epochs else ""
+    return f". In this recipe {undone} over {spec.fit.max_epochs} epochs, which time cuts short{instead}"
 
 
 def apart_from_report(spec: RunSpec, epochs: float) -> list[str]:

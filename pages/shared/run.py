@@ -206,7 +206,7 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
     entry, pictures, accuracy = runs.entry(spec), measured["pictures"], measured["accuracy"]
     error = sqrt(accuracy * (1 - accuracy) / pictures)
     cards = [
-        figures.Card("Test accuracy", text.percent(accuracy), f"± {100 * error:.1f} on {pictures:,} pictures",
+        figures.Card("Test accuracy", text.percent(accuracy), f"± {100 * error:.1f} (standard error) on {pictures:,} pictures",
                      "One standard error: what the choice of the test pictures alone does to the figure"),
         figures.Card("Test loss", f"{measured['loss']:.4f}"),
     ]  # fmt: skip

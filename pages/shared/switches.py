@@ -102,7 +102,7 @@ def _widget(toggle: Toggle, spec: RunSpec) -> None:
             known, held = [None, *teacher.candidates(spec)], st.session_state[key]
             st.selectbox(toggle.label, known if held in known else [*known, held], key=key, format_func=toggle.to_text)
         case "rates":
-            st.toggle(toggle.label, key=key)
+            st.toggle(toggle.label, key=key, disabled=not spec.network.dropout_places)
             if st.session_state[key]:
                 rates = toggle.read(spec) or toggles.default_rates(spec)
                 for place, where in enumerate(dropout_places(spec)):
@@ -147,7 +147,15 @@ def _all_at_once() -> None:
 
 
 def effect(toggle: Toggle, spec: RunSpec) -> str | None:
-    """What a toggle of the convolutions that is on does to this very design, computed."""
+    """What a toggle does to this very design where that is nothing, and of the convolutions' toggles what it is, computed."""
+    nothing = "It changes nothing in this design"
+    if toggle.key == "dropout" and not spec.network.dropout_places:
+        return "This network has no place for dropout."
+    if toggle.key == "dropout_ramp" and toggle.is_on(spec) and not any(spec.network.dropout):
+        return f"{nothing}: no dropout is on."
+    shifts = spec.data.augmentation.width_shift or spec.data.augmentation.height_shift
+    if toggle.key == "whole_pixels" and toggle.is_on(spec) and not shifts:
+        return f"{nothing}: no shift is on."
     on = toggle.key in ("split_5x5", "bottleneck", "residual", "whitening") and toggle.is_on(spec)
     if not on and toggle.read(spec) != "strided":
         return None
@@ -157,13 +165,11 @@ def effect(toggle: Toggle, spec: RunSpec) -> str | None:
         return (
             f"{count} shortcut{'s' * (count > 1)}, marked in the drawing."
             if count
-            else (
-                "It changes nothing in this design: no convolution keeps the shape of what enters it. Depth 2 brings some."
-            )
+            else (f"{nothing}: no convolution keeps the shape of what enters it. Depth 2 brings some.")
         )
     with_it, without = network.macs, describe(toggle.write(spec, toggle.off).network).macs
     if with_it == without:
-        return "It changes nothing in this design."
+        return f"{nothing}."
     return f"Here: {text.change(with_it, without)} multiply-adds ({with_it:,} against {without:,})."
 
 

@@ -56,6 +56,11 @@ class Backbone:
         return side, side, self.stages[self.stage][1]
 
     @property
+    def operations(self) -> float:
+        """Multiply-adds for one picture of its size, to its end, whatever the stage."""
+        return self.macs * (self.size / SIZE) ** 2
+
+    @property
     def view(self) -> str:
         """What is not usual in how it looks at pictures, in words: "at 288 pixels, to the end of conv4", or ""."""
         size = [f"at {self.size} pixels"] if self.size != SIZE else []

@@ -7,6 +7,7 @@ picture, and what spoke for their answers, cost one pass through the backbone.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
@@ -147,7 +148,13 @@ class BirdNetwork(predict.Classifier):
         return self.unlike.save(self.run)
 
     def _measures(self, tree: dict[str, Any]) -> Subspace | None:
-        return Subspace.load(self.run, tree) if "max_residual" in tree else None
+        if "max_residual" not in tree:
+            return None
+        try:
+            return Subspace.load(self.run, tree)
+        except RunError as error:  # it answers without, and can be calibrated again
+            print(f"{self.run.id} cannot tell what is unlike its pictures: {error}", file=sys.stderr)
+            return None
 
     def explain(self, pixels: np.ndarray, index: int, method: str) -> np.ndarray:
         """Heat, float32 (size, size), 0 to 1, for class `index` of one picture."""

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -99,7 +100,7 @@ def _get(archive: Archive, partial: Path, progress: Progress) -> None:
     done = partial.stat().st_size if partial.exists() else 0
     request = Request(archive.url, headers={"User-Agent": "plumage"} | ({"Range": f"bytes={done}-"} if done else {}))
     try:
-        response = urlopen(request, timeout=TIMEOUT)
+        response = _of_the_net(lambda: urlopen(request, timeout=TIMEOUT))
     except HTTPError as error:
         if error.code == 416 and done:  # nothing is missing; the checksum tells whether that is true
             return
@@ -112,7 +113,7 @@ def _get(archive: Archive, partial: Path, progress: Progress) -> None:
         total = done + int(length) if length else 0
         try:
             with anew.open("ab" if goes_on else "wb") as file:
-                while chunk := response.read(CHUNK):
+                while chunk := _of_the_net(lambda: response.read(CHUNK)):
                     file.write(chunk)
                     done += len(chunk)
                     progress(f"Downloading {archive.file}", done, total)
@@ -127,6 +128,16 @@ def _get(archive: Archive, partial: Path, progress: Progress) -> None:
         finally:
             if anew != partial:
                 anew.unlink(missing_ok=True)
+
+
+def _of_the_net(call: Callable[[], Any]) -> Any:
+    """What `call` gives, whose failures are the net's: "no route to host" must not be taken for the disk's."""
+    try:
+        return call()
+    except (URLError, TimeoutError):  # HTTPError, too
+        raise
+    except OSError as error:
+        raise ConnectionError(error.strerror or str(error)) from None
 
 
 def members(path: Path, wanted: Callable[[str], bool], name: str, progress: Progress) -> Iterator[tuple[str, bytes]]:
