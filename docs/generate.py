@@ -16,9 +16,9 @@ from typing import Any
 from docs import cifar10, report
 from docs.benches import ENGINE, KERAS, benches, step
 from training import batches, bench, catalogue, cost, growth, registry, results, rundir, toggles
-from training.birds import results as birds
 from training.status import whole_epochs
 from training.toggles import Toggle
+from training.transfer import results as birds
 
 ROOT = Path(__file__).resolve().parent.parent
 

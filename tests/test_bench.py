@@ -22,7 +22,7 @@ SPEC = RunSpec(name="tiny", network=NETWORK).replace({"fit.batch_size": 4, "data
 def test_all_sides_take_turns(monkeypatch):
     monkeypatch.setattr(bench_sides, "PICTURES", 40)
     monkeypatch.setattr(bench, "AT_ONCE", 2)
-    monkeypatch.setattr("training.processor.computes_bfloat16", lambda: False)  # half the sides, half the time
+    monkeypatch.setattr("training.hardware.computes_bfloat16", lambda: False)  # half the sides, half the time
     result = bench.compare(SPEC, rounds=2, seconds=0.001)
     names = {(figure["side"], figure["format"]) for figure in result["sides"]} - {(bench_sides.TORCH, "float32")}
     assert names == {
@@ -45,7 +45,7 @@ def test_all_sides_take_turns(monkeypatch):
 
 @pytest.mark.parametrize("avx2", [False, True])
 def test_ratios_are_medians_of_the_rounds(avx2, monkeypatch):
-    monkeypatch.setattr("training.processor.has_avx2", lambda: avx2)
+    monkeypatch.setattr("training.hardware.has_avx2", lambda: avx2)
     spec = catalogue.variant("final").spec
     sides = [
         bench_sides.Side(bench_sides.ENGINE, "float32", print, wall=[10.0, 20.0, 60.0], cpu=[20.0, 20.0, 20.0]),

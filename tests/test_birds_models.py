@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training import catalogue, data, paths, registry, rundir
-from training.birds import backbones, pretrained
+from training.transfer import backbones, pretrained
 
 HEADS = [run.id for run in registry.models() if run.spec().data.backbone]
 SHIPPED = [name for name in HEADS if registry.find(name).spec().data.name == "birds"]
@@ -60,7 +60,7 @@ def test_what_ships_without_weights_says_so_when_it_is_asked(name):
 
 
 def test_the_fine_tuned_network_and_the_heads_on_it_share_one_backbone():
-    from training.birds.predict import extractor
+    from training.transfer.predict import extractor
 
     tuned = extractor(registry.find(pretrained.TUNED_MODEL))
     assert extractor(registry.find("birds-fc-basic-resnet50v2-tuned")) is tuned

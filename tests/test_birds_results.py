@@ -6,7 +6,7 @@ import pytest
 
 from tests import small
 from training import catalogue
-from training.birds import results
+from training.transfer import results
 
 
 def store(folder, directory, name, backbone, test, seed=0):

@@ -1,6 +1,6 @@
 import pytest
 
-from training.birds.species import written
+from training.transfer.species import written
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from training import catalogue
 from training.engine import Engine
+from training.hardware import computes_bfloat16
 from training.network_spec import Network
-from training.processor import computes_bfloat16
 from training.schedule import dropout_share, learning_rate
 from training.spec import RunSpec
 

@@ -369,8 +369,8 @@ def test_resnet50_is_offered_with_its_time_and_its_missing_weights_are_a_sentenc
 
 
 def test_a_head_that_is_trained_already_is_not_offered(models, monkeypatch):
-    from training.birds import everything
-    from training.birds.backbones import RESNET50
+    from training.transfer import everything
+    from training.transfer.backbones import RESNET50
 
     key = "birds---backbone-resnet50---queue"
     run = rundir.create(everything.adapted("birds-fc", RESNET50), paths.runs_dir() / "birds-fc-resnet50", queued=True)

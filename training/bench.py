@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from training import catalogue, processor
+from training import catalogue, hardware
 from training.bench_many import Many
 from training.bench_sides import BOUND, ENGINE, FED, FIT, INPUT, MANY, MIXED, TORCH, Side, every_side
 from training.describe import describe
@@ -74,8 +74,8 @@ def machine() -> dict[str, Any]:
     import tensorflow as tf
 
     return {
-        "device": processor.number_format("auto")[1], "computes bfloat16": processor.computes_bfloat16(),
-        "AVX2": processor.has_avx2(),
+        "device": hardware.number_format("auto")[1], "computes bfloat16": hardware.computes_bfloat16(),
+        "AVX2": hardware.has_avx2(),
         "load before": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__,
     }  # fmt: skip
@@ -112,8 +112,8 @@ def large(spec: RunSpec) -> bool:
 
 def many(spec: RunSpec) -> Many:
     """Networks like this one trained at once, in the format that this machine would train them in."""
-    count = max(2, processor.cores()) if large(spec) else AT_ONCE
-    precision = "bfloat16" if processor.computes_bfloat16() else "float32"
+    count = max(2, hardware.cores()) if large(spec) else AT_ONCE
+    precision = "bfloat16" if hardware.computes_bfloat16() else "float32"
     return Many(spec, count, precision)
 
 
@@ -150,7 +150,7 @@ def ratios(spec: RunSpec, sides: list[Side]) -> list[dict[str, Any]]:
             )
             met: bool | None = wall <= target if word == "at most" else wall >= target
             bound = by_key.get((BOUND, below[1]))
-            faster_ones = below[1] == "float32" and processor.has_avx2()
+            faster_ones = below[1] == "float32" and hardware.has_avx2()
             if word == "at least" and above[0] in (FIT, MIXED, TORCH) and bound and not faster_ones:
                 # Promised only where 1.35 times the convolutions leaves room for it, unless the engine has faster ones.
                 room = statistics.median(x / y for x, y in zip(a.cpu, bound.cpu, strict=True)) / 1.35

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import augment_reference, bench_torch, processor
+from training import augment_reference, bench_torch, hardware
 from training.describe import describe
 from training.spec import RunSpec
 
@@ -58,7 +58,7 @@ def every_side(spec: RunSpec) -> Iterator[Side]:
 
     data = noise(spec)
     images, labels = data.images, data.labels
-    formats = ["float32", "bfloat16"] if processor.computes_bfloat16() else ["float32"]
+    formats = ["float32", "bfloat16"] if hardware.computes_bfloat16() else ["float32"]
     for precision in formats:
         trained = engine.Engine(spec.replace({"fit.precision": precision}), data)
         yield Side(ENGINE, precision, partial(trained.train, 0, 0))

@@ -63,7 +63,7 @@ def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[
     fields: dict[str, Any] = {}
     views = 1
     if spec.data.backbone:
-        from training.birds import heads
+        from training.transfer import heads
 
         fields = heads.card_fields(spec)
         views = heads.views(spec) if spec.fit.fine_tune == "off" else 1

@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal
 import typer
 
 from training import catalogue, cli_data, cli_report, console, data, registry
-from training.birds import backbones
 from training.cli_options import Design, Json, Misuse, Run, Trained, answer, planned, toggle_options, trained
 from training.describe import describe as describe_network
 from training.pictures import PictureError
 from training.rundir import RunDir, RunError
 from training.spec import SpecError
+from training.transfer import backbones
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -237,7 +237,7 @@ def calibrate(model: Trained, as_json: Json = False) -> None:
 def features(model: Trained) -> None:
     """Compute the features of a head's training pictures, once: Classify then shows the nearest ones."""
     from training import predict as predicting
-    from training.birds.features import lines
+    from training.transfer.features import lines
 
     run = trained(model)
     if run.spec().data.backbone is None:

@@ -38,8 +38,8 @@ def birds(
     ] = False,
 ) -> None:
     """Train the report's bird systems on a backbone; killed or stopped, the same command goes on."""
-    from training.birds import backbones, everything
-    from training.birds.pretrained import WeightsError
+    from training.transfer import backbones, everything
+    from training.transfer.pretrained import WeightsError
 
     try:
         backbones.get(backbone)
@@ -59,7 +59,7 @@ def birds(
 def results_(as_json: Json = False, markdown: Annotated[bool, typer.Option("--markdown")] = False) -> None:
     """The report's figures beside ours, from the stored cards."""
     from training import results
-    from training.birds import results as birds
+    from training.transfer import results as birds
 
     rows, heads = [*results.rows(), *results.apart()], birds.rows()
     tree = results.to_json(rows) | {"heads": birds.to_json(heads)}

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from training import console, data, rundir, teacher
-from training.birds import backbones, pretrained
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
 from training.status import whole_epochs
+from training.transfer import backbones, pretrained
 
 
 def fit(spec: RunSpec | None, directory: Path | None, resume: bool, quiet: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from training.birds import backbones
+from training.transfer import backbones
 
 if TYPE_CHECKING:
     from training.data.duplicates import NearDuplicates

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from training import winograd
-from training.processor import has_avx2
+from training.hardware import has_avx2
 
 if TYPE_CHECKING:
     import tensorflow as tf

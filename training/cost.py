@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training import batches, paths, processor, registry
+from training import batches, hardware, paths, registry
 from training.card import elsewhere
 from training.describe import Description, describe
 from training.rundir import RunDir, RunError
@@ -109,7 +109,7 @@ def machine() -> Machine:
 
     A process measures once, and only an hour or more after the last one that did.
     """
-    file, cores = paths.cache_dir() / "machine.json", processor.cores()
+    file, cores = paths.cache_dir() / "machine.json", hardware.cores()
     kept = None
     try:
         found = Machine(**json.loads(file.read_text()))

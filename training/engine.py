@@ -21,10 +21,10 @@ from training.calibration import cross_entropy
 from training.card import COMPUTING
 from training.convolution import conv2d
 from training.describe import expand
+from training.hardware import number_format
 from training.losses import accuracy, losses
 from training.memory import keep_freed_memory
 from training.mix import beta, mix
-from training.processor import number_format
 from training.schedule import dropout_share, learning_rate
 from training.spec import RunSpec
 

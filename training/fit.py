@@ -108,7 +108,7 @@ class Fitting(Supervised):
 
         make: Callable[..., Engine] = Engine
         if spec.data.backbone:
-            from training.birds import finetune, heads
+            from training.transfer import finetune, heads
 
             if spec.fit.fine_tune != "off":
                 make = partial(finetune.FineTune, progress=self.extracting)

@@ -2,7 +2,7 @@
 
 `choices` lists the models a person can pick and imports no TensorFlow.  `load` builds one
 from its spec and weights; `handlers` is what the worker process answers.  A bird model is
-one more model, with its own picture size and class names, from `training.birds.predict`.
+one more model, with its own picture size and class names, from `training.transfer.predict`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from training import calibration, explain, unlike
-from training.birds import backbones
 from training.describe import describe, expand
 from training.pictures import resize, square
 from training.registry import find_fitted, hides_shipped, models, runs
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
+from training.transfer import backbones
 from training.unlike import Unlike
 from training.worker import Handler, Reply
 
@@ -202,7 +202,7 @@ def load(run: RunDir) -> Classifier:
     weights.present(run)
     if run.spec().data.backbone is None:
         return Network(run)
-    from training.birds.predict import BirdNetwork
+    from training.transfer.predict import BirdNetwork
 
     return BirdNetwork(run)
 

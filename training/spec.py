@@ -104,7 +104,7 @@ class Fit(Frozen):
     `dropout_ramp` is the share of the training in which dropout's rates grow from 0 to the network's; at 0 they act in
     full from the first step.
     `fine_tune` trains the backbone in front of the network too: "all at once" as the report did, or
-    "head first", the repaired way (see `training.birds.finetune`).  `teacher` names a fitted model of the
+    "head first", the repaired way (see `training.transfer.finetune`).  `teacher` names a fitted model of the
     same pictures whose answers are learned beside the labels (distillation): for a network without a backbone,
     or with "head first".
     """

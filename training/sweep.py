@@ -24,9 +24,9 @@ from threading import Event
 
 from training import catalogue, rundir
 from training.data import DataError
+from training.hardware import cores
 from training.paths import models_dir
 from training.process import environment
-from training.processor import cores
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.sweep_jobs import Job, groups, jobs

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training import weights
-from training.birds.pretrained import sha256
 from training.data import DataError
 from training.registry import find_fitted, models, runs
 from training.rundir import RunDir, RunError
+from training.transfer.pretrained import sha256
 
 if TYPE_CHECKING:
     from training.data import Dataset

@@ -120,7 +120,7 @@ def export(run: RunDir, path: Path) -> None:
     model, mean, std = load_model(run)
     whole = networks.exportable(spec.network, model, mean, std)
     if spec.data.backbone:
-        from training.birds.predict import behind_backbone
+        from training.transfer.predict import behind_backbone
 
         whole = behind_backbone(run, whole)
     save_keras(path, whole)

@@ -11,10 +11,10 @@ import streamlit as st
 
 from pages.shared import again, controls, jobs, text
 from training import data, registry
-from training.birds import backbones, everything
-from training.birds.backbones import RESNET50
 from training.predict import Choice
 from training.rundir import RunError
+from training.transfer import backbones, everything
+from training.transfer.backbones import RESNET50
 
 MOST = 4  # models side by side
 NAMED = 3  # classes of each, so that nobody expects others

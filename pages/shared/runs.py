@@ -12,12 +12,12 @@ from typing import Any
 
 from pages.shared import text
 from training import catalogue, toggles
-from training.birds import backbones
 from training.card import on_gpu
 from training.describe import describe
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError, difference, flatten
 from training.status import whole_epochs
+from training.transfer import backbones
 
 Row = Mapping[str, Any]
 

@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 from tests.browser.app import App
 from tests.browser.page import address, settle, shot
 from training import registry
-from training.birds.species import written
 from training.pictures import MAX_BYTES
+from training.transfer.species import written
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 SLOW = 240_000  # milliseconds: a busy machine with two processors loads TensorFlow and a backbone

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.birds.species import written
 from training.data import download, jpeg, split
 from training.data.base import DataError, Images, Labels, Progress, broken, how, missing, places
 from training.data.split import Keys, Order
+from training.transfer.species import written
 
 SIZE = 224
 LISTED = ("classes", "train", "test")

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from filelock import FileLock
 
-from training.birds import conv5, loop, publish
 from training.rundir import RunError
+from training.transfer import conv5, loop, publish
 
 
 class Variable:

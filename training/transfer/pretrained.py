@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training import paths
-from training.birds import efficientnet
+from training.transfer import efficientnet
 
 if TYPE_CHECKING:
     import keras
@@ -101,7 +101,7 @@ def shipped(name: str) -> Path:
 
 
 def joined_conv5() -> Path:
-    """Where `training.birds.publish` leaves `resnet50v2` with the conv5 that was trained here."""
+    """Where `training.transfer.publish` leaves `resnet50v2` with the conv5 that was trained here."""
     return paths.cache_dir() / "conv5" / "resnet50v2.npz"
 
 
@@ -111,7 +111,7 @@ def resnet50v2_source() -> Path:
     if not path.is_file():
         raise WeightsError(
             f"The weights of ResNet-50 v2 before fine-tuning were looked for in {path}; train its conv5 with: python -m "
-            "training.birds.conv5, then python -m training.birds.publish resnet50v2; or choose resnet50v2-tuned, which ships."
+            "training.transfer.conv5, then python -m training.transfer.publish resnet50v2; or choose resnet50v2-tuned, which ships."
         )
     return path
 
@@ -185,7 +185,7 @@ def load_h5(model: keras.Model, path: Path) -> None:
 
 def read_lite0(model: keras.Model, path: Path) -> None:
     """EfficientNet-Lite0, from torch's file, ours, or Keras's."""
-    from training.birds import pth
+    from training.transfer import pth
 
     if path.suffix == ".pth":
         efficientnet.load_torch(model, pth.read(path))

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from training import processor
+from training import hardware
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from training import processor
 def test_avx2_is_found_among_numpys_extensions(extensions, avx2, monkeypatch):
     shown = {} if extensions is None else {"SIMD Extensions": extensions}
     monkeypatch.setattr(np, "show_config", lambda mode: shown)
-    assert processor.has_avx2.__wrapped__() is avx2
+    assert hardware.has_avx2.__wrapped__() is avx2
 
 
 def test_what_is_freed_is_not_asked_for_again():

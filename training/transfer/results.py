@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from training import catalogue
-from training.birds.backbones import SIZE, WHOLE, Backbone, get
-from training.birds.pretrained import WeightsError
 from training.catalogue import Variant
 from training.paths import models_dir
 from training.results import Effect, Figure, cards, effect
+from training.transfer.backbones import SIZE, WHOLE, Backbone, get
+from training.transfer.pretrained import WeightsError
 
 FROZEN = "birds-fc-basic"  # the head that fine-tuning is measured against, on the same backbone and pictures
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from training import explain, predict, weights
-from training.birds import backbones, features, folded, heads, pretrained
-from training.birds.neighbours import Neighbours
 from training.rundir import RunDir, RunError
+from training.transfer import backbones, features, folded, heads, pretrained
+from training.transfer.neighbours import Neighbours
 from training.unlike import Subspace, fit_subspace
 
 BATCH = 32

@@ -1,4 +1,4 @@
-"""Train conv5 of `resnet50v2` on the training birds: python -m training.birds.conv5
+"""Train conv5 of `resnet50v2` on the training birds: python -m training.transfer.conv5
 
 The published weights at hand end with conv4.  Its 14x14x1024 features are computed once,
 for every picture and its mirror image; conv5 (three bottleneck blocks, He initialisation)
@@ -22,12 +22,12 @@ from filelock import FileLock, Timeout
 
 from training import data, paths
 from training import model as networks
-from training.birds import features, folded, heads, loop
-from training.birds.backbones import CONV4, LITE0
-from training.birds.pretrained import WeightsError
 from training.evaluate import figures
-from training.processor import number_format
+from training.hardware import number_format
 from training.rundir import RunError
+from training.transfer import features, folded, heads, loop
+from training.transfer.backbones import CONV4, LITE0
+from training.transfer.pretrained import WeightsError
 
 CLASSES = 200
 HINT_WEIGHT = 4.0  # of the second target: mean squared error of standardized features
@@ -44,7 +44,7 @@ def network(teacher_width: int) -> tuple[Any, Any]:
     import keras
     from keras import layers
 
-    from training.birds import resnet_v2
+    from training.transfer import resnet_v2
 
     conv5 = resnet_v2.conv5(None)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(conv5.output)
@@ -120,7 +120,7 @@ def fit(folder: Path, views: list[np.ndarray], labels: np.ndarray, teacher: np.n
 def restore(folder: Path) -> tuple[Any, list[dict[str, Any]]]:
     """(trainee, history) of what was trained in `folder`.  Raises `RunError` where nothing was."""
     if not (folder / "checkpoint.npz").is_file():
-        raise RunError(f"No conv5 was trained in {folder}: python -m training.birds.conv5 does it.")
+        raise RunError(f"No conv5 was trained in {folder}: python -m training.transfer.conv5 does it.")
     _, model = network(LITE0.map_shape[-1])
     checkpoint = loop.Checkpoint(folder, model.variables)
     checkpoint.restore()

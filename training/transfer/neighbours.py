@@ -1,7 +1,7 @@
 """The training pictures that look most like a picture to a head's backbone.
 
 Pictures are alike where the cosine of their pooled features is large.  The features of all
-training pictures are computed once and kept (`training.birds.features`).
+training pictures are computed once and kept (`training.transfer.features`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.birds import features, heads
+from training.transfer import features, heads
 
 if TYPE_CHECKING:
-    from training.birds.predict import Extractor
     from training.data import Dataset
     from training.spec import RunSpec
+    from training.transfer.predict import Extractor
 
 
 class Neighbours:

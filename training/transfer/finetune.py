@@ -20,14 +20,14 @@ import numpy as np
 from training import batches, catalogue, teacher
 from training import model as networks
 from training.augment import augment
-from training.birds import folded, heads
-from training.birds.backbones import of
 from training.engine import DROPOUT_STREAM, Engine
+from training.transfer import folded, heads
+from training.transfer.backbones import of
 
 if TYPE_CHECKING:
-    from training.birds.features import Progress
     from training.data import Dataset
     from training.spec import RunSpec
+    from training.transfer.features import Progress
 
 Maps = Callable[[Any], tuple[Any, dict[str, Any]]]  # pixels to maps, and the moving statistics of batch norm
 

@@ -15,9 +15,9 @@ import pytest
 from tests.models import fill
 from training import model as networks
 from training import weights
-from training.birds import backbones, pretrained, pth
-from training.birds.backbones import CONV4, LITE0, RESNET50, RESNET50V2, RESNET50V2_TUNED
-from training.birds.pretrained import WeightsError
+from training.transfer import backbones, pretrained, pth
+from training.transfer.backbones import CONV4, LITE0, RESNET50, RESNET50V2, RESNET50V2_TUNED
+from training.transfer.pretrained import WeightsError
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
 
@@ -103,7 +103,7 @@ def test_missing_weights_and_unknown_names_say_what_to_do(tmp_path, monkeypatch)
     with pytest.raises(WeightsError, match="get them again from the repository"):
         RESNET50V2_TUNED.source()
     with pytest.raises(
-        WeightsError, match=r"train its conv5 with: python -m training.birds.conv5, .* or choose resnet50v2-tuned"
+        WeightsError, match=r"train its conv5 with: python -m training.transfer.conv5, .* or choose resnet50v2-tuned"
     ):
         RESNET50V2.source()
     with pytest.raises(WeightsError, match="no backbone 'vgg'; there are resnet50, resnet50v2"):
@@ -224,7 +224,7 @@ def test_preprocessing_is_saved_with_a_model_and_read_by_plain_keras(name, tmp_p
 
 @pytest.mark.parametrize("backbone", [RESNET50, RESNET50V2, LITE0], ids=lambda backbone: backbone.name)
 def test_multiply_adds_are_those_of_the_network(backbone):
-    from training.birds import everything
+    from training.transfer import everything
 
     assert backbone.macs == everything.macs(backbone.build())
     assert everything.expected(backbone) > 60

@@ -1,4 +1,4 @@
-"""Make compact backbones: python -m training.birds.publish
+"""Make compact backbones: python -m training.transfer.publish
 
 `efficientnet-lite0` ships in `models/birds-backbones/`.  `resnet50v2`, whose conv5 was trained here, is what
 fine-tuning begins with and stays in the cache; `models/birds-backbones/` gets its card, with its figures before and
@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from training import data, paths, weights
-from training.birds import conv5, features, heads, resnet_v2
-from training.birds.backbones import CONV4, LITE0, RESNET50V2
-from training.birds.pretrained import WeightsError, joined_conv5, shipped
 from training.card import versions
 from training.evaluate import figures
 from training.rundir import RunError, write_atomic
+from training.transfer import conv5, features, heads, resnet_v2
+from training.transfer.backbones import CONV4, LITE0, RESNET50V2
+from training.transfer.pretrained import WeightsError, joined_conv5, shipped
 
 
 def save(path: Path, model: Any, form: weights.Format) -> Path:

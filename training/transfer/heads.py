@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training import data
-from training.birds import features, folded
-from training.birds.backbones import SIZE, WHOLE, Backbone, of
-from training.birds.pretrained import WeightsError
+from training.transfer import features, folded
+from training.transfer.backbones import SIZE, WHOLE, Backbone, of
+from training.transfer.pretrained import WeightsError
 
 if TYPE_CHECKING:
     from training.data import Dataset

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from training import catalogue, data, rundir, weights
-from training.birds import backbones, features, heads, pretrained
-from training.birds import predict as answers
-from training.birds.species import written
 from training.evaluate import evaluate, figures
 from training.fit import fit
 from training.spec import SpecError
+from training.transfer import backbones, features, heads, pretrained
+from training.transfer import predict as answers
+from training.transfer.species import written
 
 CLASSES = ("001.Black_footed_Albatross", "002.Blue_Jay", "003.Ovenbird")
 
@@ -295,8 +295,8 @@ def backbone_weights(run):
 
 def test_repaired_fine_tuning_starts_from_a_trained_head_and_changes_the_backbone(birds, monkeypatch):
     from training import predict
-    from training.birds import finetune
-    from training.birds.finetune import FineTune
+    from training.transfer import finetune
+    from training.transfer.finetune import FineTune
 
     monkeypatch.setattr(finetune, "LOWEST", 0.5)  # of three layers, all but the first
     run = tuned(birds)
@@ -330,7 +330,7 @@ def whole(run):
 
 
 def test_fine_tuning_resumes_to_the_same_weights(birds):
-    from training.birds.finetune import FineTune
+    from training.transfer.finetune import FineTune
 
     run = tuned(birds)
     whole, broken = FineTune(run.spec(), birds), FineTune(run.spec(), birds)
@@ -347,7 +347,7 @@ def test_fine_tuning_resumes_to_the_same_weights(birds):
 
 
 def test_low_layers_learn_later_and_slower(birds):
-    from training.birds.finetune import FineTune
+    from training.transfer.finetune import FineTune
 
     engine = FineTune(tuned(birds).spec(), birds)
     engine._depths = {"low": 0.0, "middle": 0.5, "high": 1.0}
@@ -363,7 +363,7 @@ def test_low_layers_learn_later_and_slower(birds):
 
 
 def test_the_reports_fine_tuning_begins_with_a_new_head_and_one_rate(birds):
-    from training.birds.finetune import FineTune
+    from training.transfer.finetune import FineTune
 
     run = tuned(birds, **{"fit.fine_tune": "all at once", "data.normalization": "off"})
     engine = FineTune(run.spec(), birds)
@@ -378,8 +378,8 @@ def test_a_teacher_sees_the_same_pixels_and_its_answer_is_most_of_the_loss(head,
     import tensorflow as tf
 
     from training import predict
-    from training.birds.finetune import FineTune
     from training.teacher import SHARE
+    from training.transfer.finetune import FineTune
 
     run = tuned(birds, **{"fit.teacher": head.id})
     engine, plain = FineTune(run.spec(), birds), FineTune(tuned(birds).spec(), birds)
@@ -503,7 +503,7 @@ def test_a_fine_tuning_of_all_at_once_begins_with_the_file_that_ships(birds, mon
 
 
 def test_the_time_of_a_system_grows_with_the_area_of_its_pictures():
-    from training.birds import everything
+    from training.transfer import everything
 
     times = [
         everything.seconds(spec((16,), "birds-finetune-repaired", **{"data.backbone_size": size}), 0.01, 1e12, 100)
@@ -516,7 +516,7 @@ def test_the_time_of_a_system_grows_with_the_area_of_its_pictures():
 
 
 def test_one_command_trains_what_is_chosen_says_how_long_and_goes_on(birds, monkeypatch):
-    from training.birds import everything
+    from training.transfer import everything
 
     small = {name: spec((16,), name, **{"fit.epochs": 2}) for name in ("birds-fc-basic", "birds-finetune-repaired")}
     monkeypatch.setattr(everything, "adapted", lambda name, backbone: small[name])
@@ -532,7 +532,7 @@ def test_one_command_trains_what_is_chosen_says_how_long_and_goes_on(birds, monk
 
 def test_the_queue_takes_what_is_not_finished(birds, monkeypatch):
     from training import launcher
-    from training.birds import everything
+    from training.transfer import everything
 
     monkeypatch.setattr(launcher, "spawn", lambda: None)
     backbone = backbones.get("efficientnet-lite0")
@@ -545,7 +545,7 @@ def test_the_queue_takes_what_is_not_finished(birds, monkeypatch):
 
 
 def test_other_backbones_change_the_input_alone():
-    from training.birds import everything
+    from training.transfer import everything
 
     assert everything.names()[:3] == ["birds-fc-basic", "birds-fc", "birds-conv"]
     for name in everything.names():

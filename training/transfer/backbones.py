@@ -5,7 +5,7 @@
     features = model(backbone.preprocess(pictures))
 
 Pictures are RGB, 0-255, (n, size, size, 3); features are (n, *backbone.map_shape).  Where the weights come from and
-how they are read is in `training.birds.pretrained`.
+how they are read is in `training.transfer.pretrained`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.birds import efficientnet, pretrained, resnet_v2
-from training.birds.pretrained import WeightsError, load_h5, sha256, shipped
+from training.transfer import efficientnet, pretrained, resnet_v2
+from training.transfer.pretrained import WeightsError, load_h5, sha256, shipped
 
 if TYPE_CHECKING:
     import keras

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from tests.models import fill
-from training.birds import folded
-from training.birds.backbones import LITE0, RESNET50, RESNET50V2
+from training.transfer import folded
+from training.transfer.backbones import LITE0, RESNET50, RESNET50V2
 
 rng = np.random.default_rng(0)
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from training import catalogue, console, cost, data, launcher, rundir
-from training.birds import folded, heads
-from training.birds.backbones import RESNET50, SIZE, Backbone, get, of
 from training.describe import describe
+from training.hardware import computes_bfloat16
 from training.paths import runs_dir
-from training.processor import computes_bfloat16
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.status import ACTIVE
+from training.transfer import folded, heads
+from training.transfer.backbones import RESNET50, SIZE, Backbone, get, of
 
 BATCH = 16
 BACKWARD = 2.0  # a training step's backward pass costs about two forward passes

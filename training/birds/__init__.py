@@ -1,1 +1,0 @@
-"""Birds: pretrained backbones, features computed once, heads on them, and fine-tuning."""

@@ -1,0 +1,1 @@
+"""Transfer learning: pretrained backbones, features computed once, heads on them, and fine-tuning."""
