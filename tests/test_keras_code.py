@@ -88,6 +88,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "basenet-norm-aug": {"fit.schedule": "constant", "fit.learning_rate": 1.0, "fit.momentum": 0.0},
     "basenet-bn-dropout": {"fit.schedule": "cosine", "fit.warmup_epochs": 1, "fit.early_stopping.patience": 5},
     "basenet-3x3": {"fit.dropout_ramp": 0.5, "fit.label_smoothing": 0.1},
+    "final": {"fit.optimizer": "adam", "fit.weight_decay": 0.01},
+    "final-ramp": {"fit.optimizer": "muon"},
     "basenet-avgpool": {"fit.schedule": "cosine", "fit.warmup_epochs": 3, "fit.early_stopping": None, "fit.epochs": 2},
 }
 
@@ -114,8 +116,14 @@ def test_the_fit_settings_are_the_designs(name: str, monkeypatch: pytest.MonkeyP
     [(model, args, kwargs)] = calls
     assert kwargs["epochs"] == fit.max_epochs and kwargs["batch_size"] == fit.batch_size
     assert args[0] is images and (args[1] is labels or (fit.label_smoothing and (args[1].argmax(1) == labels).all()))
-    assert isinstance(model.optimizer, keras.optimizers.SGD)
-    assert model.optimizer.momentum == fit.momentum and model.optimizer.nesterov == fit.nesterov
+    kind = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam, "muon": keras.optimizers.Muon}[fit.optimizer]
+    assert isinstance(model.optimizer, kind)
+    if fit.optimizer == "adam":
+        assert model.optimizer.beta_1 == fit.momentum
+    else:
+        assert model.optimizer.momentum == fit.momentum and model.optimizer.nesterov == fit.nesterov
+    if fit.optimizer != "sgd":
+        assert model.optimizer.weight_decay == fit.weight_decay
     rate, steps = model.optimizer._learning_rate, -(-len(images) // fit.batch_size)
     for step in (0, 1, steps, 2 * steps, fit.max_epochs * steps - 1):
         given = rate(step) if callable(rate) else rate

@@ -54,8 +54,10 @@ def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         jax.config.update(name, value)
 
 
-def test_its_steps_and_answers_are_the_engines(tmp_path: Path) -> None:
-    spec = small.spec(**FIXED, fit__average=0.9, fit__nesterov=True, fit__weight_decay=1e-3, fit__seed=2)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
+def test_its_steps_and_answers_are_the_engines(optimizer: str, tmp_path: Path) -> None:
+    rate = {"fit__optimizer": optimizer, "fit__learning_rate": 0.01 if optimizer == "sgd" else 0.001}
+    spec = small.spec(**FIXED, **rate, fit__average=0.9, fit__nesterov=True, fit__weight_decay=1e-3, fit__seed=2)
     portable.write(spec, tmp_path, "cpu", data := small.dataset())
     plain, taken = Engine(spec, data), PortableEngine(spec, data, tmp_path)
     plain.restore(taken.state())

@@ -25,6 +25,7 @@ from training.hardware import number_format
 from training.losses import accuracy, losses
 from training.memory import keep_freed_memory
 from training.mix import beta, mix
+from training.optimizer import Optimizer
 from training.schedule import dropout_share, learning_rate
 from training.spec import RunSpec
 
@@ -63,7 +64,7 @@ class Engine:
         if spec.network.whitening:
             seen = normalize(whitening.sample(images), self.mean, self.std)
             self._variables["whitening/kernel"].assign(whitening.kernel(seen))
-        self._momentum = {n: tf.Variable(tf.zeros_like(v), trainable=False) for n, v in self._trainable.items()}
+        self._optimizer = Optimizer(fit, self._trainable)
         self._averaged = self._variables
         if fit.average:  # at first the variables themselves, which the average moves away from
             self._averaged = {n: tf.Variable(v, trainable=False) for n, v in self._variables.items()}
@@ -144,7 +145,7 @@ class Engine:
         return loss / tf.cast(steps, tf.float32), accuracy / tf.cast(steps, tf.float32)
 
     def _step(self, indices: Any, rate: Any, step: Any) -> tuple[Any, Any]:
-        """One step of SGD as Keras's: m = momentum * m - lr * gradient, w += m."""
+        """One step: the gradient of a batch, weight decay, the optimizer, batch norm's statistics, the average."""
         import tensorflow as tf
 
         fit = self.spec.fit
@@ -158,14 +159,7 @@ class Engine:
             if fit.weight_decay and name.endswith("kernel"):
                 variable.assign_sub(variable * (fit.weight_decay * own_rate))
             if gradients[name] is not None:  # None for a bias that batch norm takes away again
-                tf.raw_ops.ResourceApplyKerasMomentum(
-                    var=variable.handle,
-                    accum=self._momentum[name].handle,
-                    lr=own_rate,
-                    grad=gradients[name],
-                    momentum=fit.momentum,
-                    use_nesterov=fit.nesterov,
-                )
+                self._optimizer.apply(name, variable, gradients[name], own_rate, step)
         for name, value in moving.items():
             self._variables[name].assign(value)
         self._average(step)
@@ -270,7 +264,7 @@ class Engine:
     # --- State ------------------------------------------------------------------------------
 
     def state(self) -> dict[str, np.ndarray]:
-        """Everything that training changes, by name: weights, batch norm's statistics, momenta."""
+        """Everything that training changes, by name: weights, batch norm's statistics, the optimizer's state."""
         kept = {name: variable.numpy() for name, variable in self._state().items()}
         return kept | teacher.signature(self.notes)
 
@@ -280,7 +274,7 @@ class Engine:
         networks.assign(self._state(), state)
 
     def _state(self) -> dict[str, Any]:
-        kept = self._variables | {f"momentum/{name}": v for name, v in self._momentum.items()}
+        kept = self._variables | self._optimizer.state
         if self.spec.fit.average:
             kept |= {f"average/{name}": v for name, v in self._averaged.items()}
         return kept

@@ -239,15 +239,24 @@ def _optimizer(fit: Fit) -> list[str]:
     if fit.warmup_epochs:
         shift = warmup if fit.schedule == "cosine" else "0"
         lines.append(f"    rate = WarmUp(rate, {warmup}, {shift})")
-    arguments = ["rate", f"momentum={float(fit.momentum)!r}"]
-    if fit.nesterov:
-        arguments.append("nesterov=True")
-    if fit.weight_decay:
-        arguments.append(f"weight_decay={fit.weight_decay:g}")
-    if len(arguments) <= 4:
-        lines.append(f"    optimizer = keras.optimizers.SGD({', '.join(arguments)})")
+    momentum, decay = f"{float(fit.momentum)!r}", f"{fit.weight_decay:g}"
+    if fit.optimizer == "adam":
+        name, arguments = "keras.optimizers.Adam", ["rate", f"beta_1={momentum}"]
+    elif fit.optimizer == "muon":
+        name, arguments = (
+            "Muon",
+            ["rate", f"momentum={momentum}", f"adam_beta_1={momentum}", f"nesterov={fit.nesterov}"],
+        )
+        arguments += [f"weight_decay={decay}", f"adam_weight_decay={decay}"]
     else:
-        lines += ["    optimizer = keras.optimizers.SGD(", f"        {', '.join(arguments)}", "    )"]
+        name, arguments = "keras.optimizers.SGD", ["rate", f"momentum={momentum}"]
+        arguments += ["nesterov=True"] if fit.nesterov else []
+    if fit.weight_decay and fit.optimizer != "muon":
+        arguments.append(f"weight_decay={decay}")
+    if len(arguments) <= 4:
+        lines.append(f"    optimizer = {name}({', '.join(arguments)})")
+    else:
+        lines += [f"    optimizer = {name}(", f"        {', '.join(arguments)}", "    )"]
     if fit.weight_decay:
         lines.append('    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])')
     return lines

@@ -64,6 +64,20 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         step = keras.ops.cast(step, "float32")
         share = keras.ops.minimum(1.0, (step + 1) / self.steps)
         return share * self.schedule(keras.ops.maximum(step - self.shift, 0.0))''')
+    if fit.optimizer == "muon":
+        parts.append('''
+class Muon(keras.optimizers.Muon):
+    """Muon for the kernels of convolutions, too, each as a matrix of patches by filters; all else by Adam."""
+
+    def _should_use_adamw(self, variable):
+        return not variable.path.endswith("kernel") or "output" in variable.path
+
+    def _muon_update_step(self, gradient, variable, lr, m):
+        m.assign(self.momentum * m + gradient)
+        direction = gradient + self.momentum * m if self.nesterov else m
+        matrix = keras.ops.reshape(direction, (-1, variable.shape[-1]))
+        step = self.lr_adjust(self.zeropower_via_newtonschulz5(matrix, self.ns_steps))
+        variable.assign_sub(lr * keras.ops.reshape(step, variable.shape))''')
     if grows_dropout(spec):
         parts.append('''
 dropout_share = keras.Variable(1.0, trainable=False)  # of the rates of all dropout layers, what acts

@@ -25,6 +25,7 @@ from training import fit as fitting
 from training.data import DataError
 from training.engine import EVALUATION_BATCH, Engine
 from training.fit import Report
+from training.optimizer import slots
 from training.portable import STEPS
 from training.rundir import RunDir, RunError, create, read_arrays
 from training.spec import RunSpec, SpecError, parse
@@ -80,7 +81,11 @@ class PortableEngine(Engine):
         self._steps_program, self._logits_program = Program(folder / "train"), Program(folder / "logits")
         initial = Program(folder / "initial")([np.int32(spec.fit.seed)], {})
         state = dict(zip(self._names, map(np.asarray, initial), strict=True))
-        state |= {f"momentum/{name}": np.zeros_like(state[name]) for name in told["trainable"]}
+        state |= {
+            f"{slot}/{name}": np.zeros_like(state[name])
+            for name in told["trainable"]
+            for slot in slots(spec.fit, name, state[name].shape)
+        }
         if spec.fit.average:
             state |= {f"average/{name}": state[name] for name in self._names}
         self._state_names = list(state)

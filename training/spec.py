@@ -96,6 +96,8 @@ class EarlyStopping(Frozen):
 class Fit(Frozen):
     """How the weights are found.
 
+    `optimizer` is the rule of a step (see `training.optimizer`); `momentum` is also Adam's beta_1, and `nesterov` is for SGD
+    and Muon.
     `epoch_length` is the report's open question: its formula, read literally, uses the size
     of the test set (35 steps of 64 an epoch on cifar100-25), read kindly that of the training
     set (176 steps).  `decay` is Keras's old learning-rate decay, lr / (1 + decay * step).
@@ -112,7 +114,7 @@ class Fit(Frozen):
     epochs: int = Field(default=27, ge=1, le=10000)
     minutes: float | None = Field(default=None, gt=0, le=10000)
     batch_size: int = Field(default=64, ge=1, le=4096)
-    optimizer: Literal["sgd"] = "sgd"
+    optimizer: Literal["sgd", "adam", "muon"] = "sgd"
     learning_rate: float = Field(default=0.01, gt=0, le=10)
     momentum: float = Field(default=0.9, ge=0, le=1)
     nesterov: bool = False
@@ -129,6 +131,12 @@ class Fit(Frozen):
     epoch_length: Literal["training set", "test set"] = "training set"
     seed: int = Field(default=0, ge=0, lt=2**31)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @model_validator(mode="after")
+    def _momentum_of_adam(self) -> Self:
+        if self.optimizer != "sgd" and self.momentum == 1:
+            raise ValueError(f"momentum = 1 is not possible with optimizer = {self.optimizer}: it is less than 1")
+        return self
 
     @property
     def max_epochs(self) -> int:

@@ -33,7 +33,6 @@ _LABELS = {
     "fit.early_stopping.patience": "Early stopping: patience",
     "fit.early_stopping.max_epochs": "Early stopping: at most epochs",
     "fit.seed": "Seed",
-    "fit.optimizer": "Optimizer",
     "fit.nesterov": "Nesterov momentum",
     "fit.decay": "Learning-rate decay",
     "fit.warmup_epochs": "Warm-up epochs",

@@ -68,9 +68,7 @@ class FineTune(Engine):
         self._depths = _depths(extractor, learning)
         lowest = LOWEST if self._careful else 0.0
         self._trainable |= {name: v for name, v in learning.items() if self._depths.get(name, 1.0) >= lowest}
-        self._momentum |= {
-            name: tf.Variable(tf.zeros_like(v), trainable=False) for name, v in self._trainable.items() if name in own
-        }
+        self._optimizer.add({name: v for name, v in self._trainable.items() if name in own})
         self._images, self._labels = tf.constant(np.asarray(pictures.images)), tf.constant(pictures.labels)
         self._count = len(pictures.images)
         self.steps_per_epoch = batches.steps_per_epoch(spec.fit, self._count)
