@@ -86,8 +86,9 @@ def trust(choice: Choice) -> str:
     parts = [
         f"Its confidence is corrected by one number (temperature {report['temperature']:.2f}), fitted on "
         f"{report['pictures']:,} validation pictures: "
-        f"the calibration error goes from {text.percent(ece['before'])} to {text.percent(ece['after'])}, the loss from "
-        f"{loss['before']:.3f} to {loss['after']:.3f}."
+        f"the loss goes from {loss['before']:.3f} to {loss['after']:.3f}, the calibration error from "
+        f"{text.percent(ece['before'])} to {text.percent(ece['after'])}"
+        f"{'; it was small before' if ece['after'] >= ece['before'] else ''}."
     ]
     if measures := report.get("unlike"):
         parts.append(f"Thresholds are set where {text.percent(measures['false_alarms'])} of its own validation pictures "

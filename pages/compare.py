@@ -98,7 +98,7 @@ def begin(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec], address_mov
         wanted = list(dict.fromkeys(key for key in asked.split(",") if key))
         default = [key for key in wanted if key in there][:AT_MOST]
         if gone := [key for key in wanted if key not in there]:
-            st.caption(f"No longer here: {text.plain(', '.join(gone))}.")
+            st.warning(f"Not here: {text.plain(', '.join(gone))}.", icon=":material/link_off:")
     # On later runs a person's choice stands, less what was deleted meanwhile on another page.
     st.session_state[_KEY] = [key for key in (default if chosen is None else chosen) if key in there]
 

@@ -84,14 +84,20 @@ def header(spec: RunSpec) -> None:
         st.selectbox(
             "Start from", catalogue.names(), key=FROM, on_change=_start_over,
             format_func=lambda name: f"{name}  ·  {catalogue.variant(name).title}",
+            help="Networks that learn from pixels. Heads on pretrained networks, the report's for birds among them, are on "
+            "Compare and Classify; `python -m training birds` trains them.",
         )  # fmt: skip
     with right, st.container(horizontal=True, horizontal_alignment="right"):
         if changed:
             st.button(
-                "Undo changes", on_click=_undo, args=(address.to_query(spec),), icon=":material/undo:", type="tertiary"
+                "Undo all changes",
+                on_click=_undo,
+                args=(address.to_query(spec),),
+                icon=":material/undo:",
+                type="tertiary",
             )
         elif st.session_state.get(UNDONE, {}).get(address.FROM) == entry.name:  # before and after, a press each
-            st.button("Redo changes", on_click=_redo, icon=":material/redo:", type="tertiary")
+            st.button("Redo all changes", on_click=_redo, icon=":material/redo:", type="tertiary")
         figures.copy_link()
         if st.button("Train this design", type="primary", icon=":material/play_arrow:"):
             controls.go("train", address.to_query(spec))

@@ -147,12 +147,12 @@ def _way_into_address(design: RunSpec) -> None:
 
 
 def _asked(parameter: str, default: Any, low: Any, high: Any) -> Any:
-    """A number of the address as the type of `default`; `default` where it is none or out of bounds."""
+    """A number of the address as the type of `default`, the nearest that is possible; `default` where it is none."""
     try:
         value = type(default)(st.query_params[parameter])
     except (KeyError, ValueError):
         return default
-    return value if low <= value <= high else default
+    return min(max(value, low), high) if value == value else default  # not where it is "nan"
 
 
 def _missing(infos: list[data.DataInfo]) -> None:

@@ -220,14 +220,14 @@ def test_another_entry_starts_over() -> None:
 
 def test_undo_goes_back_to_the_entry() -> None:
     at = design(**{"from": "basenet", "pooling": "average"})
-    [undo] = [button for button in at.button if button.label == "Undo changes"]
+    [undo] = [button for button in at.button if button.label == "Undo all changes"]
     undo.click().run()
     assert asked(at) == {"from": "basenet"} and at.session_state["design.pooling"] == "max"
-    assert "Undo changes" not in [button.label for button in at.button]
-    [redo] = [button for button in at.button if button.label == "Redo changes"]
+    assert "Undo all changes" not in [button.label for button in at.button]
+    [redo] = [button for button in at.button if button.label == "Redo all changes"]
     redo.click().run()
     assert asked(at) == {"from": "basenet", "pooling": "average"} and at.session_state["design.pooling"] == "average"
-    assert "Redo changes" not in [button.label for button in at.button]
+    assert "Redo all changes" not in [button.label for button in at.button]
 
 
 def test_the_design_comes_back_after_another_page() -> None:

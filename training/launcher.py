@@ -115,7 +115,7 @@ def stop(run: RunDir) -> None:
     """
     with lock("launcher"):
         if run.status()["state"] == "queued":
-            run.write_status(state="stopped", message="Taken out of the queue.")
+            run.write_status(state="stopped", message="Stopped before it began.")
         if run.status()["state"] != "running":
             return
         run.request_stop()

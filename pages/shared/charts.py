@@ -103,6 +103,9 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
     # The padding keeps points at an edge whole.
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 6}
     across: dict[str, Any] = {"zero": False, "nice": False, "padding": 8}
+    if values and max(row["epoch"] for row in values) < 1:  # of a training cut short: one place is no axis
+        across["domain"] = [0, 1]
+    points = points or len({row["epoch"] for row in values}) == 1  # of which no line can be drawn
     if not values:  # axes alone, until the first point comes
         scale, across = {"domain": [0, 1 if accuracy else 3]}, {"domain": [0, 1]}
     trained = [row["value"] for row in values if row["part"] == "training"]
@@ -134,7 +137,7 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
             "x": {
                 "field": "epoch",
                 "type": "quantitative",
-                "axis": {"title": "epoch", "tickMinStep": 1, "grid": False, "labelFlush": 14},
+                "axis": {"title": "epoch", "tickMinStep": 1, "grid": False, "labelFlush": 14, "format": ".2~f"},
                 "scale": across,
             },
             "y": {"field": "value", "type": "quantitative", "axis": axis, "scale": scale},

@@ -32,6 +32,7 @@ def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
     st.session_state["models"] = [name for name in (start[:MOST] if held is None else held) if name in by_id]
     chosen = st.multiselect(
         "Models, side by side", list(by_id), max_selections=MOST, key="models", select_all=False,
+        help="At first one for each kind of pictures: of those that validation cannot tell from the best, the quickest together.",
         format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
     )  # fmt: skip
     if waiting := sum(run.status()["state"] not in ("finished", "failed") for run in registry.runs()):

@@ -20,7 +20,6 @@ from training.worker import WorkerError
 Key = tuple[str, str]  # a model's id and a picture's key
 
 CSS = """
-.stColumn:has(.unlike) {order: 1;} /* who is asked about what it never saw answers last */
 .like {margin-top: .7rem;}
 .like > div {display: grid; grid-template-columns: repeat(auto-fill, minmax(4.4rem, 1fr)); gap: .35rem; margin-top: .2rem;}
 .like figure {margin: 0;}

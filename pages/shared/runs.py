@@ -190,7 +190,7 @@ def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | Non
 
     Losses are cross-entropies in nats, accuracies shares from 0 to 1, both of the epoch whose weights are
     kept, `gap` the training accuracy less the validation accuracy there.  `report_accuracy` is of the
-    catalogue's entry, whatever was changed since.  `head_only`: parameters and operations are without the
+    catalogue's entry, whatever was changed since, but the pictures and the backbone.  `head_only`: parameters and operations are without the
     backbone.
     """
     rows = list(history)
@@ -198,7 +198,8 @@ def summary(spec: RunSpec, history: Iterable[Row], card: Mapping[str, Any] | Non
     test = figures.get("test") or {}
     description = describe(spec.network)
     here = entry(spec)
-    report = here.report if here else catalogue.Report()
+    same = here and (here.spec.data.name, here.spec.data.backbone) == (spec.data.name, spec.data.backbone)
+    report = here.report if here and same else catalogue.Report()
     training = (top or {}).get("accuracy")
     return {
         "data": spec.data.name,

@@ -23,7 +23,7 @@ STORIES = (
           "Batch norm learns faster and ends higher. Dropout beside it brings training accuracy, which is taken with "
           "dropout on, below validation accuracy, and here costs about two points of test accuracy, as in the report."),
     Story("From BaseNet to beyond the report", ("basenet", "basenet-norm-aug-es", "basenet-avgpool", "final", "plumage-long"),
-          "Each ends higher than the one before; what that costs in operations and time stands among the figures."),
+          "Each ends higher than the one before; what that costs in operations stands among the figures."),
     Story("Fine-tuning: the mistake and the repair",
           ("birds-fc-basic-efficientnet-lite0", "birds-finetune-fc-efficientnet-lite0",
            "birds-finetune-simple-efficientnet-lite0", "birds-finetune-repaired-efficientnet-lite0"),
