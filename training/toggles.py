@@ -198,7 +198,7 @@ TOGGLES: tuple[Toggle, ...] = (
            "Fit", "switch", None, EarlyStopping().model_dump(mode="json")),
     Toggle("optimizer", "fit.optimizer", "Optimizer",
            "How a gradient moves the weights. sgd steps along it; adam divides each weight's step by the size of its gradients; "
-           "muon moves each kernel equally far in all directions. adam and muon want about a tenth of sgd's learning rate.",
+           "muon moves each kernel equally far in all directions. adam wants about a tenth of sgd's learning rate, muon about a fifth.",
            "Fit", "choice", "sgd", "adam", options=("sgd", "adam", "muon")),
     Toggle("learning_rate", "fit.learning_rate", "Learning rate",
            "The size of each step. The report tried 0.1 to 0.001 and kept 0.01.",
