@@ -124,11 +124,9 @@ def duplicates(found: NearDuplicates, path: Path) -> str:
 
 def predictions(tree: dict[str, Any]) -> str:
     """The top classes of each picture."""
-    lines = (
-        []
-        if tree["calibrated"]
-        else [f"Not calibrated, so these are raw: python -m training calibrate {tree['model']}"]
-    )
+    lines = []
+    if not tree["calibrated"]:
+        lines.append(f"Not calibrated, so these are raw: python -m training calibrate {tree['model']}")
     for picture in tree["pictures"]:
         lines.append(f"{picture['file']}{'  (unlike the training pictures)' if picture['unlike'] else ''}")
         lines += [f"  {100 * entry['probability']:5.1f} %  {entry['class']}" for entry in picture["top"]]

@@ -240,19 +240,15 @@ def _optimizer(fit: Fit) -> list[str]:
         shift = warmup if fit.schedule == "cosine" else "0"
         lines.append(f"    rate = WarmUp(rate, {warmup}, {shift})")
     momentum, decay = f"{float(fit.momentum)!r}", f"{fit.weight_decay:g}"
-    if fit.optimizer == "adam":
-        name, arguments = "keras.optimizers.Adam", ["rate", f"beta_1={momentum}"]
-    elif fit.optimizer == "muon":
-        name, arguments = (
-            "Muon",
-            ["rate", f"momentum={momentum}", f"adam_beta_1={momentum}", f"nesterov={fit.nesterov}"],
-        )
-        arguments += [f"weight_decay={decay}", f"adam_weight_decay={decay}"]
+    if fit.optimizer == "muon":  # whose defaults are not none
+        name, arguments = "Muon", ["rate", f"momentum={momentum}", f"adam_beta_1={momentum}"]
+        arguments += [f"nesterov={fit.nesterov}", f"weight_decay={decay}", f"adam_weight_decay={decay}"]
     else:
-        name, arguments = "keras.optimizers.SGD", ["rate", f"momentum={momentum}"]
-        arguments += ["nesterov=True"] if fit.nesterov else []
-    if fit.weight_decay and fit.optimizer != "muon":
-        arguments.append(f"weight_decay={decay}")
+        adam = fit.optimizer == "adam"
+        name = "keras.optimizers.Adam" if adam else "keras.optimizers.SGD"
+        arguments = ["rate", f"{'beta_1' if adam else 'momentum'}={momentum}"]
+        arguments += ["nesterov=True"] if fit.nesterov and not adam else []
+        arguments += [f"weight_decay={decay}"] if fit.weight_decay else []
     if len(arguments) <= 4:
         lines.append(f"    optimizer = {name}({', '.join(arguments)})")
     else:

@@ -74,7 +74,8 @@ def _choice(run: RunDir, shipped: bool) -> Choice | None:
         spec = run.spec()
         figures, pictures = card["figures"], card["data"]
         return Choice(
-            str(run.path) if hides_shipped(run) else run.id, spec, shipped, pictures["name"], pictures["title"], pictures["origin"], class_names(card),
+            str(run.path) if hides_shipped(run) else run.id, spec, shipped,
+            pictures["name"], pictures["title"], pictures["origin"], class_names(card),
             card.get("picture_size") or spec.network.input_shape[0],
             (figures["validation"] or {}).get("accuracy"), (figures["test"] or {}).get("accuracy"),
             card.get("calibration"), card.get("finished", ""), _changed(run),
@@ -156,11 +157,9 @@ class Network(Classifier):
         self.picture_size = spec.network.input_shape[0]
         logits = model.get_layer("output").output
         # The last that was learned: whitening, which is computed, passes no gradient.
-        convolution = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and layer.trainable][
-            -1:
-        ]
+        convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and layer.trainable]
         # Grad-CAM looks at the last convolution after its activation, which stands one or two layers behind it.
-        behind = model.layers[model.layers.index(convolution[0]) :] if convolution else []
+        behind = model.layers[model.layers.index(convolutions[-1]) :] if convolutions else []
         activation = next((layer for layer in behind if isinstance(layer, keras.layers.Activation)), None)
         self._layers, self._variables = expand(spec.network), networks.variables(model)
         self._logits = keras.Model(model.input, logits)

@@ -21,7 +21,7 @@ STORIES = (
           "Without augmentation the curves of training and validation part early; with it they stay together."),
     Story("Batch norm and dropout", ("basenet-norm-aug-es", "basenet-bn", "basenet-bn-dropout"),
           "Batch norm learns faster and ends higher. Dropout beside it brings training accuracy, which is taken with "
-          "dropout on, below validation accuracy, and here costs about two points of test accuracy, as in the report."),
+          "dropout on, below validation accuracy, and here costs test accuracy, as in the report."),
     Story("From BaseNet to beyond the report", ("basenet", "basenet-norm-aug-es", "basenet-avgpool", "final", "plumage-long"),
           "Each ends higher than the one before; what that costs in operations stands among the figures."),
     Story("Fine-tuning: the mistake and the repair",

@@ -165,7 +165,7 @@ def effect(toggle: Toggle, spec: RunSpec) -> str | None:
         return (
             f"{count} shortcut{'s' * (count > 1)}, marked in the drawing."
             if count
-            else (f"{nothing}: no convolution keeps the shape of what enters it. Depth 2 brings some.")
+            else f"{nothing}: no convolution keeps the shape of what enters it. Depth 2 brings some."
         )
     with_it, without = network.macs, describe(toggle.write(spec, toggle.off).network).macs
     if with_it == without:
