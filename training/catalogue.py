@@ -167,6 +167,10 @@ _add("plumage-long", "plumage-cutmix", "recipe", "Plumage, cutmix, long",
 _add("plumage-decay", "plumage", "weight_decay", "Plumage, more decay",
      "Kernels shrink forty times as fast: the training pictures are learned a little later, and others are known better.",
      fit__weight_decay=0.02)  # fmt: skip
+_add("plumage-muon", "plumage-cutmix", "optimizer", "Plumage, cutmix, Muon",
+     "Muon moves every kernel equally far in all directions, where SGD hardly moves it in most. Twice the batch, so that its "
+     "own work is done half as often.",
+     fit__optimizer="muon", fit__learning_rate=0.02, fit__weight_decay=0.1, fit__batch_size=128, fit__average=0.998)  # fmt: skip
 _add("sprint", "plumage", "network", "Sprint",
      "Made to be trained fast, after Keller Jordan's airbench94 (2024, arXiv:2404.00498): six convolutions behind a layer "
      "that whitens patches; a little more than half of the operations of Plumage's network.",
