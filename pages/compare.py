@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import again, controls, curves, effects, present, runs, stories, text
-from training import address, registry, results
+from training import address, confusions, registry, results
 from training.paths import models_dir
 from training.results import Row
 from training.rundir import RunDir
@@ -22,7 +22,7 @@ AT_MOST = 8  # as many as there are colours
 _KEY = "compare-runs"
 
 _FIGURES = (  # key of `runs.summary`, its words, how it is written
-    ("data", "Pictures", str),
+    ("data", "Pictures", text.data_title),
     ("epochs", "Epochs trained", text.epochs),
     ("best_epoch", "Epoch of the lowest validation loss", text.epochs),
     ("kept_epoch", "Epoch whose weights are kept", text.epochs),
@@ -76,7 +76,9 @@ def main(address_moved: bool) -> None:
     show_differences([specs[key] for key in chosen], list(names.values()))
     show_figures(summaries)
     over_seeds = {names[key]: stored[key].effect for key in chosen if _shipped(there[key]) and key in stored}
-    effects.show({names[key]: specs[key] for key in chosen}, summaries, over_seeds)
+    places = {names[key]: there[key] for key in chosen}
+    effects.show({names[key]: specs[key] for key in chosen}, summaries, over_seeds,
+                 lambda a, b: confusions.paired(places[a], places[b]))  # fmt: skip
     download({names[key]: histories[key] for key in chosen}, summaries)
     again.offer(again.missing([there[key] for key in chosen if _weightless(there[key])]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,33 @@ def test_it_is_stored_sparsely_and_read_back(tmp_path):
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", '{"data": "birds", "classes": ["a"], "right": [1], "taken": [[0, 9, 1]]}',
-                                    '{"data": "birds", "classes": ["a"], "right": [1, 2], "taken": []}'])  # fmt: skip
+                                    '{"data": "birds", "classes": ["a"], "right": [1, 2], "taken": []}',
+                                    '{"data": "birds", "classes": ["a"], "right": [1], "taken": [], "known": "?"}',
+                                    '{"data": "birds", "classes": ["a"], "right": [1], "taken": [], "known": "wAA="}',
+                                    '{"data": "birds", "classes": ["a"], "right": [1], "taken": [], "known": "wA=="}'])  # fmt: skip
 def test_a_damaged_file_is_as_none(tmp_path, broken):
     (tmp_path / confusions.FILE).write_text(broken)
     assert confusions.read(rundir.RunDir(tmp_path)) is None
+
+
+def test_two_networks_are_compared_picture_by_picture(tmp_path):
+    labels = np.arange(100) % 2
+    answers = {"first": np.where(np.arange(100) < 30, 1 - labels, labels),
+               "second": np.where((np.arange(100) >= 20) & (np.arange(100) < 60), 1 - labels, labels)}  # fmt: skip
+    runs = {}
+    for name, said in answers.items():
+        runs[name] = run = make_model(tmp_path / name)
+        confusions.write(run, Confusions.of("drawn", ("a", "b"), np.eye(2)[said], labels))
+    found = confusions.paired(runs["first"], runs["second"])
+    assert found == confusions.Paired(first=30, second=20, pictures=100) and found.difference == pytest.approx(-0.1)
+    gain = (labels == answers["second"]).astype(float) - (labels == answers["first"])
+    assert found.half == pytest.approx(1.96 * gain.std() / 10), "the standard error of the mean of the differences"
+    same = confusions.paired(runs["first"], runs["first"])
+    assert same and same.first == same.second == 0 and same.half == 0
+    runs["second"].change_card(lambda card: card["data"].update(sha256="1" * 64))
+    assert confusions.paired(runs["first"], runs["second"]) is None, "another copy of the pictures"
+    confusions.write(runs["first"], dataclasses.replace(confusions.read(runs["first"]), known=b""))
+    assert confusions.paired(runs["first"], runs["first"]) is None, "counted before pictures were kept"
 
 
 @pytest.fixture
@@ -64,6 +88,9 @@ def test_evaluate_counts_once_and_for_models_measured_before(places, monkeypatch
     run.file(confusions.FILE).unlink()
     evaluate(run)
     found = confusions.read(run)
+    confusions.write(run, dataclasses.replace(found, known=b""))
+    evaluate(run)
+    assert found.known and confusions.read(run) == found, "a file of before gets what it lacks"
     assert sum(found.right) == round(50 * test["accuracy"]) and found.totals == (2,) * 25
     assert found.classes[3] == CLASSES[3].replace("_", " ")
 

@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import again, controls, jobs, plan, runs, stories, text
 from tests import small
 from tests.page import ran, show
-from training import catalogue, cost, data, launcher, registry, results, rundir
+from training import catalogue, confusions, cost, data, launcher, registry, results, rundir
+from training.confusions import Confusions
 from training.rundir import RunDir
 from training.spec import RunSpec
 
@@ -483,6 +485,23 @@ def test_compare_shows_what_differs_figures_and_what_the_change_did(places: Path
     ]
     assert "Pooling: max to average" in said(at) and "+3.0 points" in said(at)
     assert len(at.get("vega_lite_chart")) == 2
+
+
+def test_two_runs_on_the_same_test_pictures_are_compared_picture_by_picture(places: Path) -> None:
+    labels, known = np.arange(200) % 25, {"a": np.arange(200) < 90, "b": np.arange(200) >= 80}
+    a, b = (finished(spec, 0.4, {"loss": 1.9, "accuracy": known[side].mean(), "pictures": 200})
+            for side, spec in (("a", DRAWN), ("b", DRAWN.replace({"network.pooling": "average"}))))  # fmt: skip
+    for run, side in ((a, "a"), (b, "b")):
+        logits = np.eye(25)[np.where(known[side], labels, (labels + 1) % 25)]
+        confusions.write(run, Confusions.of("drawn", tuple(map(str, range(25))), logits, labels))
+    names = f"{a.id},{b.id}"
+    told = said(show("compare", runs=names))
+    half = 1.96 * (known["b"].astype(float) - known["a"]).std() / 200**0.5
+    assert f"test accuracy +15.0 points (95 % interval ±{100 * half:.1f} from the choice of the pictures alone" in told
+    assert "110 of 200 pictures only" in told and "80 only" in told
+    b.change_card(lambda card: card["figures"]["test"].update(accuracy=0.5))
+    told = said(show("compare", runs=names))
+    assert "test accuracy +5.0 points (95 % interval at most" in told, "a file of other figures than the card's"
 
 
 def test_the_choice_is_in_the_address_and_what_is_gone_is_said(places: Path) -> None:

@@ -41,7 +41,7 @@ def evaluate(run: RunDir, flips: bool = False) -> dict[str, Any]:
     the card held before, or None}.  Where near-duplicates of training pictures are known among
     the test pictures, "test" has the figures "without_near_duplicates", too, and with `flips` those "with_flips": of the
     mean logits of each picture and its mirror image.  Only the first
-    figures are stored, and the first count of the run's confusions; a card of before gets what it
+    figures are stored, and the first count of the run's confusions; what was measured before gets what it
     lacks where the other figures come out as they were.
     Raises `RunError` and `training.data.DataError`, also where the first figures would be of another copy of the
     pictures than the card says; the exact pixels and their JPEG copy have one name.
@@ -69,7 +69,7 @@ def evaluate(run: RunDir, flips: bool = False) -> dict[str, Any]:
     if flips:
         taken["with_flips"] = figures((logits + classifier.logits(images[:, :, ::-1])) / 2, labels)
     if all(stored[key] == taken[key] for key in taken if stored and key in stored):
-        if confusions.read(run) is None:
+        if (counted := confusions.read(run)) is None or not counted.known:
             confusions.write(run, confusions.Confusions.of(name, predict.class_names(card), logits, labels))
         if new := {key: value for key, value in taken.items() if key not in (stored or {})}:
             when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}

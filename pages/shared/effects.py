@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from math import sqrt
 from typing import Any
@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.shared import runs, text
 from training import data
+from training.confusions import Paired
 from training.results import Effect
 from training.spec import RunSpec
 
@@ -18,10 +19,11 @@ Side = tuple[str, RunSpec, Mapping[str, Any]]  # a name, its spec, its `runs.sum
 
 
 def show(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]],
-         over_seeds: Mapping[str, Effect | None]) -> None:  # fmt: skip
+         over_seeds: Mapping[str, Effect | None], paired: Callable[[str, str], Paired | None]) -> None:  # fmt: skip
     """A sentence for each two that differ in one setting, or are parent and child in the catalogue.
 
     `over_seeds`: of models that ship, the effect on their parent's test accuracy over all stored seeds.
+    `paired`: which of the same test pictures either of two alone recognized, where that is known.
     """
     sentences = []
     for a, b in combinations(specs, 2):
@@ -30,7 +32,8 @@ def show(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]
         if change := runs.one_step(specs[a], specs[b]):
             shipped = a in over_seeds and parent_of(specs[b]) == specs[a].name
             known = over_seeds.get(b) if shipped else None
-            sentences.append(sentence(change, (a, specs[a], summaries[a]), (b, specs[b], summaries[b]), known))
+            sides = (a, specs[a], summaries[a]), (b, specs[b], summaries[b])
+            sentences.append(sentence(change, *sides, known, paired(a, b)))
     if any(sentences):
         st.subheader("What each step did")
         st.markdown("\n".join(f"- {told}" for told in sentences if told))
@@ -42,7 +45,7 @@ def parent_of(spec: RunSpec) -> str | None:
     return entry.parent if entry else None
 
 
-def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None) -> str:
+def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None, paired: Paired | None) -> str:
     """What `change` did to accuracy and loss, with what may be chance; empty where nothing is measured."""
     (a, _, old), (b, spec, new) = before, after
     parts = []
@@ -53,18 +56,24 @@ def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None) 
         p, q = old[f"{part}_accuracy"], new[f"{part}_accuracy"]
         if p is None or q is None:
             continue
+        # A file of other figures than the card's tells nothing.
+        pairs = paired if part == "test" and paired and abs(paired.difference - (q - p)) < 1e-6 else None
+        alone = (
+            f"{pairs.second:,} of {pairs.pictures:,} pictures only {b} knew, {pairs.first:,} only {a}" if pairs else ""
+        )
         if part == "test" and over_seeds and over_seeds.low is not None and over_seeds.high is not None:
             parts.append(
                 f"test accuracy over all stored seeds {text.signed(100 * over_seeds.difference)} points (95 % interval "
                 f"{text.signed(100 * over_seeds.low)} to {text.signed(100 * over_seeds.high)})"
+                + (f"; of the two here, {alone}" if alone else "")
             )
             continue
-        # As of independent pictures; both were asked about the same ones, which makes it less.
-        chance = 1.96 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
+        # Without pairs, as of independent pictures; both were asked about the same ones, which makes it less.
+        chance = pairs.half if pairs else 1.96 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
         loss = text.signed(new[f"{part}_loss"] - old[f"{part}_loss"], 3)
         parts.append(
-            f"{part} accuracy {text.signed(100 * (q - p))} points (95 % interval at most ±{100 * chance:.1f} from the choice of "
-            f"the pictures alone), loss {loss}"
+            f"{part} accuracy {text.signed(100 * (q - p))} points (95 % interval {'' if pairs else 'at most '}±{100 * chance:.1f} "
+            f"from the choice of the pictures alone{': ' if alone else ''}{alone}), loss {loss}"
         )
     return f"**{change}** ({b} against {a}): {'; '.join(parts)}.{_reported(before, after)}" if parts else ""
 

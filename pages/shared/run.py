@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import again, controls, curves, figures, jobs, plan, present, runs, text
-from training import address, data, launcher, registry
+from training import address, launcher, registry
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.status import ACTIVE
@@ -70,8 +70,7 @@ def _facts(spec: RunSpec) -> str:
     fit = spec.fit
     end = f"at most {text.duration(60 * fit.minutes)}" if fit.minutes else text.plural(fit.max_epochs, "epoch")
     stopping = f", early stopping after {fit.early_stopping.patience} epochs without gain" if fit.early_stopping else ""
-    title = data.info(spec.data.name).title if spec.data.name in data.NAMES else spec.data.name
-    return f"{title} · {end}{stopping} · seed {fit.seed}"
+    return f"{text.data_title(spec.data.name)} · {end}{stopping} · seed {fit.seed}"
 
 
 def progress(status: dict[str, Any], spec: RunSpec) -> None:

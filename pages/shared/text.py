@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from training import data
 from training.data import DataInfo
 
 
@@ -70,6 +71,11 @@ def pictures(info: DataInfo) -> str:
         f"{plural(info.classes, 'class', 'classes')}, {info.train:,} pictures to train on, "
         f"{info.validation:,} for validation, {info.test:,} for the test"
     )
+
+
+def data_title(name: str) -> str:
+    """A data set's title, or the name itself where none is called so."""
+    return data.info(name).title if name in data.NAMES else name
 
 
 def epochs(number: float) -> str:
