@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training import bench_sides, catalogue
+from training import catalogue
+from training.bench import sides
 
 PROCESSORS = {"amx": "AMX, which computes bfloat16", "avx2": "AVX2 alone"}  # by the name of the file
-KERAS = [(bench_sides.FED, "float32")]  # what anyone would do
-ENGINE = [(bench_sides.ENGINE, "bfloat16"), (bench_sides.ENGINE, "float32")]  # first what the machine trains in
+KERAS = [(sides.FED, "float32")]  # what anyone would do
+ENGINE = [(sides.ENGINE, "bfloat16"), (sides.ENGINE, "float32")]  # first what the machine trains in
 
 
 def benches() -> dict[str, dict[str, Any]]:

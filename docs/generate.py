@@ -15,7 +15,9 @@ from typing import Any
 
 from docs import cifar10, report
 from docs.benches import ENGINE, KERAS, benches, step
-from training import batches, bench, catalogue, cost, growth, registry, results, rundir, toggles
+from training import catalogue, cost, registry, results, rundir, toggles
+from training.bench import bench, growth
+from training.engine import batches
 from training.status import whole_epochs
 from training.toggles import Toggle
 from training.transfer import results as birds
@@ -237,9 +239,7 @@ def growth_tables() -> str:
     """The tables of docs/growth.md, from the last measurement that was committed."""
     path = ROOT / "docs" / "growth.json"
     if not path.is_file():
-        return (
-            "Not measured yet: `python -m training.growth --out docs/growth.json`, on a machine that does nothing else."
-        )
+        return "Not measured yet: `python -m training.bench.growth --out docs/growth.json`, on a machine that does nothing else."
     return "\n".join(growth.tables(json.loads(path.read_text(encoding="utf-8"))))
 
 

@@ -1,7 +1,7 @@
 """Train: launch a training of the design in the address, watch it live, stop it, go on, measure it.
 
 The address says what the page shows: `?run=ID` is one run, without it a new one is prepared.
-Runs are processes of their own (see `training.launcher`), so nothing here is lost on a reload.
+Runs are processes of their own (see `training.queue.launcher`), so nothing here is lost on a reload.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import controls, figures, jobs, plan, present, run, text
-from training import address, cost, data, launcher, registry
+from training import address, cost, data, registry
 from training.paths import runs_dir
+from training.queue import launcher
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 

@@ -16,8 +16,8 @@ CLASSES = tuple(f"class_{index}" for index in range(25))
 def make_model(folder: Path, name: str = "basenet", seed: int = 0, calibration: dict | None = None,
                changes: dict[str, Any] | None = None) -> RunDir:  # fmt: skip
     """The catalogue's `name` with random weights, as a finished run at `folder`; `changes` are made to its spec."""
-    from training import model as networks
     from training import weights
+    from training.engine import model as networks
 
     spec = catalogue.variant(name).spec.replace({"data.name": "drawn"} | (changes or {}))
     network = networks.build(spec.network, seed)

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from tests import small
-from training import data, handover, launcher, rundir, standby
-from training.ahead import MOST, Ahead
-from training.engine import Engine
+from training import data, rundir
+from training.engine.engine import Engine
 from training.fit import fit
+from training.queue import handover, launcher, standby
+from training.queue.ahead import MOST, Ahead
 from training.rundir import RunDir, read_arrays
 from training.spec import RunSpec
 
@@ -210,7 +211,7 @@ def test_nothing_is_built_beside_a_training(waiting: list[None], built: list[Run
 def test_a_process_that_has_built_enough_is_replaced(
     waiting: list[None], built: list[RunSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.ahead.MOST", 0)
+    monkeypatch.setattr("training.queue.ahead.MOST", 0)
     monkeypatch.setattr("os.nice", lambda by: by, raising=False)
     launcher.expect(small.spec())
     waiting.clear()

@@ -6,8 +6,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import augment, catalogue
-from training import augment_reference as reference
+from training import catalogue
+from training.engine import augment
+from training.engine import augment_reference as reference
 from training.spec import Augmentation
 
 rng = np.random.default_rng(0)

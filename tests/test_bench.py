@@ -6,7 +6,8 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from training import bench, bench_sides, catalogue
+from training import catalogue
+from training.bench import bench, sides
 from training.network_spec import Network
 from training.spec import RunSpec
 
@@ -20,16 +21,16 @@ SPEC = RunSpec(name="tiny", network=NETWORK).replace({"fit.batch_size": 4, "data
 
 
 def test_all_sides_take_turns(monkeypatch):
-    monkeypatch.setattr(bench_sides, "PICTURES", 40)
+    monkeypatch.setattr(sides, "PICTURES", 40)
     monkeypatch.setattr(bench, "AT_ONCE", 2)
     monkeypatch.setattr("training.hardware.computes_bfloat16", lambda: False)  # half the sides, half the time
     result = bench.compare(SPEC, rounds=2, seconds=0.001)
-    names = {(figure["side"], figure["format"]) for figure in result["sides"]} - {(bench_sides.TORCH, "float32")}
+    names = {(figure["side"], figure["format"]) for figure in result["sides"]} - {(sides.TORCH, "float32")}
     assert names == {
         (name, "float32")
         for name in (
-            bench_sides.ENGINE, bench_sides.INPUT, bench_sides.BOUND, bench_sides.FIT, bench_sides.FED,
-            bench_sides.MANY.format(2),
+            sides.ENGINE, sides.INPUT, sides.BOUND, sides.FIT, sides.FED,
+            sides.MANY.format(2),
         )
     }  # fmt: skip
     assert not multiprocessing.active_children()
@@ -47,27 +48,27 @@ def test_all_sides_take_turns(monkeypatch):
 def test_ratios_are_medians_of_the_rounds(avx2, monkeypatch):
     monkeypatch.setattr("training.hardware.has_avx2", lambda: avx2)
     spec = catalogue.variant("final").spec
-    sides = [
-        bench_sides.Side(bench_sides.ENGINE, "float32", print, wall=[10.0, 20.0, 60.0], cpu=[20.0, 20.0, 20.0]),
-        bench_sides.Side(bench_sides.BOUND, "float32", print, wall=[10.0, 10.0, 50.0], cpu=[10.0, 16.0, 20.0]),
-        bench_sides.Side(bench_sides.FIT, "float32", print, wall=[10.0, 40.0, 120.0], cpu=[1.0, 1.0, 1.0]),
+    taken = [
+        sides.Side(sides.ENGINE, "float32", print, wall=[10.0, 20.0, 60.0], cpu=[20.0, 20.0, 20.0]),
+        sides.Side(sides.BOUND, "float32", print, wall=[10.0, 10.0, 50.0], cpu=[10.0, 16.0, 20.0]),
+        sides.Side(sides.FIT, "float32", print, wall=[10.0, 40.0, 120.0], cpu=[1.0, 1.0, 1.0]),
     ]
-    found = {(r["of"][0], r["to"][0]): r for r in bench.ratios(spec, sides)}
-    bound = found[bench_sides.ENGINE, bench_sides.BOUND]
+    found = {(r["of"][0], r["to"][0]): r for r in bench.ratios(spec, taken)}
+    bound = found[sides.ENGINE, sides.BOUND]
     assert (bound["ratio"], bound["cpu_ratio"]) == (1.2, 1.25)
     assert bound["met"]
-    assert found[bench_sides.FIT, bench_sides.ENGINE]["ratio"] == 2.0
-    sides[2].wall = sides[2].cpu = [10.0, 16.0, 20.0]  # as fast as TensorFlow's convolutions
-    last = [r for r in bench.ratios(spec, sides) if r["of"][0] == bench_sides.FIT]
+    assert found[sides.FIT, sides.ENGINE]["ratio"] == 2.0
+    taken[2].wall = taken[2].cpu = [10.0, 16.0, 20.0]  # as fast as TensorFlow's convolutions
+    last = [r for r in bench.ratios(spec, taken) if r["of"][0] == sides.FIT]
     assert [r["met"] for r in last] == [False if avx2 else None]  # whether the engine could be faster
     assert len(found) == 2  # no promise about sides that did not run
 
 
 def test_promises_depend_on_the_size():
     words = {name: str(bench.promised(catalogue.variant(name).spec)) for name in ("final", "basenet-norm-aug")}
-    assert bench_sides.BOUND in words["final"]
-    assert bench_sides.FED not in words["final"]
-    assert bench_sides.FED in words["basenet-norm-aug"]
+    assert sides.BOUND in words["final"]
+    assert sides.FED not in words["final"]
+    assert sides.FED in words["basenet-norm-aug"]
 
 
 def test_a_wrong_name_is_told(capsys):
@@ -85,9 +86,9 @@ def test_the_bound_does_every_convolution():
     times = []
     for size in (16, 256):
         spec = catalogue.variant("final-bottleneck").spec.replace({"fit.batch_size": size, "network.width": 0.25})
-        run = bench_sides._convolutions(spec, "float32")
+        run = sides._convolutions(spec, "float32")
         run(1)
-        side = bench_sides.Side("", "", run)
+        side = sides.Side("", "", run)
         for _ in range(3):
             side.measure()
         times.append(min(side.cpu))
@@ -98,11 +99,11 @@ def test_the_bound_does_every_convolution():
 def test_the_input_side_augments(steps):
     from types import SimpleNamespace
 
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     random = np.random.default_rng(0)
     data = SimpleNamespace(
         name="noise", images=random.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8),
         labels=random.integers(0, 3, 20), class_names=("a", "b", "c"),
     )  # fmt: skip
-    assert np.isfinite(bench_sides._input_alone(Engine(SPEC, data))(steps))
+    assert np.isfinite(sides._input_alone(Engine(SPEC, data))(steps))

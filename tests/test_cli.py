@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from tests import small
-from training import catalogue, cli, data, rundir, toggles
+from training import catalogue, data, rundir, toggles
+from training.cli import cli
 from training.spec import SpecError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,7 +49,7 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
 
 
 def test_light_commands_do_not_load_tensorflow() -> None:
-    code = "import sys; from training.cli import main; main(sys.argv[1:]); print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    code = "import sys; from training.cli.cli import main; main(sys.argv[1:]); print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     for command in (["list"], ["describe", "final"], ["runs"], ["data", "status"], ["fit", "--help"]):
         done = subprocess.run([sys.executable, "-c", code, *command], cwd=ROOT, capture_output=True, text=True)
         assert done.stdout.splitlines()[-1] == "False False", (command, done.stderr)
@@ -101,7 +102,7 @@ def test_every_toggle_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_options_make_the_spec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from training import commands
+    from training.cli import commands
 
     asked = []
 
@@ -181,7 +182,7 @@ def test_other_problems_are_1_and_a_sentence(capsys: pytest.CaptureFixture[str],
 
 
 def test_pictures_that_do_not_fit_are_told_before_a_run_is_made(pictures: None) -> None:
-    from training.commands import check_data
+    from training.cli.commands import check_data
 
     check_data(small.spec())
     with pytest.raises(SpecError, match="8x8x3 and the network takes 16x16x3"):
@@ -244,8 +245,8 @@ def test_of_many_pictures_one_is_held_whole_at_a_time(folder: Path, monkeypatch:
     import weakref
 
     from tests.models import make_model
-    from training import commands
     from training import pictures as reading
+    from training.cli import commands
 
     files = [str(folder / f"{number}.png") for number in range(4)]
     for number, file in enumerate(files):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests import small
-from training import batches, catalogue, cost, rundir
+from training import catalogue, cost, rundir
+from training.engine import batches
 from training.spec import RunSpec
 
 

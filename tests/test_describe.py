@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from training import catalogue
 from training.describe import describe
-from training.model import build
+from training.engine.model import build
 from training.network_spec import Network
 
 

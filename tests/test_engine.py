@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from training import catalogue
-from training.engine import Engine
+from training.engine.engine import Engine
+from training.engine.schedule import dropout_share, learning_rate
 from training.hardware import computes_bfloat16
 from training.network_spec import Network
-from training.schedule import dropout_share, learning_rate
 from training.spec import RunSpec
 
 SMALL = {"fit.batch_size": 16, "fit.precision": "float32"}
@@ -68,8 +68,8 @@ def test_losses_equal_plain_keras_when_dropout_is_0(name, nesterov):
 @pytest.mark.parametrize("avx2", [False, True])
 def test_losses_of_wide_layers_equal_plain_keras(avx2, monkeypatch):
     """96 channels and more, where a processor with AVX2 convolves with fewer multiplications."""
-    monkeypatch.setattr("training.convolution.has_avx2", lambda: avx2)
-    monkeypatch.setattr("training.convolution.MANY", 1)
+    monkeypatch.setattr("training.engine.convolution.has_avx2", lambda: avx2)
+    monkeypatch.setattr("training.engine.convolution.MANY", 1)
     wide = [{"kind": "conv", "filters": 96}, {"kind": "conv", "filters": 112, "padding": "valid"}, {"kind": "pool"}]
     network = {
         "input_shape": [9, 9, 3],

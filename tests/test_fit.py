@@ -186,7 +186,7 @@ def test_checkpoints_that_take_long_are_rare(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_stop_does_not_wait_for_a_long_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     run, slow, release = make(tmp_path / "run", small.spec()), threading.Event(), threading.Event()
 
@@ -218,7 +218,7 @@ def test_a_stop_does_not_wait_for_a_long_step(tmp_path: Path, monkeypatch: pytes
 def test_killed_between_its_best_weights_and_its_checkpoint_a_run_keeps_the_right_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: str
 ) -> None:
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     class Killed(BaseException):
         pass
@@ -293,7 +293,7 @@ def test_whoever_reads_along_and_goes_away_ends_no_training(tmp_path: Path) -> N
 
 
 def test_early_stopping_goes_back_to_the_best_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     losses, kept = [3.0, 1.0, 2.0, 2.5, 0.1], []
 
@@ -310,7 +310,7 @@ def test_early_stopping_goes_back_to_the_best_weights(tmp_path: Path, monkeypatc
 
 
 def test_without_early_stopping_the_last_weights_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     kept: list[dict[str, np.ndarray]] = []
     measure = Engine.evaluate
@@ -329,7 +329,7 @@ def test_without_early_stopping_the_last_weights_stay(tmp_path: Path, monkeypatc
 def test_a_loss_beyond_measure_ends_the_run_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float
 ) -> None:
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     monkeypatch.setattr(Engine, "train", lambda self, epoch, first, steps: (loss if epoch else 1.0, 0.3))
     run = make(tmp_path / "run", small.spec())
@@ -363,7 +363,7 @@ def test_a_network_that_has_fallen_silent_fails(tmp_path: Path) -> None:
 def test_what_early_stopping_has_kept_is_not_lost_to_a_network_that_falls_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     kept: list[dict[str, np.ndarray]] = []
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from training import growth
+from training.bench import growth
 from training.spec import SpecError
 
 

@@ -29,7 +29,7 @@ def test_what_is_freed_is_not_asked_for_again():
     counted = """
 import resource, sys
 import numpy as np
-from training.memory import keep_freed_memory
+from training.engine.memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -60,6 +60,6 @@ def _asked(code: str, **told: str) -> str:
 
 
 def test_tensorflow_takes_its_kernels_for_processors_unless_told_otherwise():
-    enabled = "import training.engine; from tensorflow.python.util import _pywrap_util_port as port; print(port.IsMklEnabled())"
+    enabled = "import training.engine.engine; from tensorflow.python.util import _pywrap_util_port as port; print(port.IsMklEnabled())"
     assert _asked(enabled) == "True"
     assert _asked("import training, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])", TF_ENABLE_ONEDNN_OPTS="0") == "0"

@@ -9,8 +9,8 @@ import pytest
 
 from training import catalogue
 from training.describe import describe
+from training.engine.schedule import learning_rate
 from training.keras_code import keras_code
-from training.schedule import learning_rate
 from training.spec import RunSpec
 
 
@@ -41,7 +41,7 @@ def test_the_network_has_the_layers_and_parameters_of_the_design(name: str) -> N
 
 
 def test_a_network_with_shortcuts_gives_what_ours_gives() -> None:
-    from training.model import build
+    from training.engine.model import build
 
     spec = catalogue.variant("basenet-bn").spec.replace({"network.depth": 3, "network.residual": True})
     copied, ours = run(spec)["build_network"](), build(spec.network)
@@ -54,8 +54,8 @@ def test_a_network_with_shortcuts_gives_what_ours_gives() -> None:
 def test_a_whitening_layer_is_the_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 
-    from training import whitening
-    from training.augment_reference import normalize, statistics
+    from training.engine import whitening
+    from training.engine.augment_reference import normalize, statistics
 
     spec = catalogue.variant("basenet-norm").spec.replace({"network.whitening": True})
     images, labels = pictures(64)
@@ -140,7 +140,7 @@ def test_the_fit_settings_are_the_designs(name: str, monkeypatch: pytest.MonkeyP
 def test_the_pictures_reach_the_network_as_the_design_says(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 
-    from training.augment_reference import normalize, statistics
+    from training.engine.augment_reference import normalize, statistics
 
     images, labels = pictures(64)
     for name in ("basenet", "basenet-norm-aug"):

@@ -13,9 +13,10 @@ import psutil
 import pytest
 
 from tests import small
-from training import catalogue, handover, launcher, paths, registry, rundir, standby
-from training.ahead import Ahead
+from training import catalogue, paths, registry, rundir
 from training.process import process_identity
+from training.queue import handover, launcher, standby
+from training.queue.ahead import Ahead
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
@@ -54,7 +55,9 @@ def waiting(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            ours = process.environ().get("PLUMAGE_RUNS") == str(folder) and "training.standby" in process.cmdline()
+            ours = (
+                process.environ().get("PLUMAGE_RUNS") == str(folder) and "training.queue.standby" in process.cmdline()
+            )
         except psutil.Error:
             continue
         if ours and process.status() != psutil.STATUS_ZOMBIE:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import augment_reference
-from training.mix import beta, mix
+from training.engine import augment_reference
+from training.engine.mix import beta, mix
 from training.spec import Augmentation
 
 COUNT = 600

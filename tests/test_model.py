@@ -9,8 +9,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 
 from tests.test_describe import networks
-from training import catalogue, convolution, model, winograd
+from training import catalogue
 from training.describe import describe, expand
+from training.engine import convolution, model, winograd
 from training.network_spec import Network
 
 rng = np.random.default_rng(0)
@@ -221,7 +222,7 @@ def test_the_gradient_of_a_small_convolutions_bias_is_right_in_bfloat16():
 
 
 def test_dropout_keeps_the_rate_and_the_mean():
-    from training.layers import dropout
+    from training.engine.layers import dropout
 
     x = tf.ones([64, 40, 50])
     for rate in (0.1, 0.35, 0.7):

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from tests import small
-from training import optimizer
-from training.engine import Engine
+from training.engine import optimizer
+from training.engine.engine import Engine
 from training.keras_code_classes import classes
 from training.spec import SpecError
 

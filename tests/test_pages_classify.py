@@ -22,9 +22,10 @@ from pages.shared import models as model_choice
 from tests import small
 from tests.models import make_model
 from tests.page import show as show_page
-from training import catalogue, launcher, paths, predict, registry, rundir
+from training import catalogue, paths, predict, registry, rundir
 from training.pictures import MAX_BYTES, Crop, resize
 from training.pictures import read as pictures_read
+from training.queue import launcher
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -374,7 +375,7 @@ def test_a_head_that_is_trained_already_is_not_offered(models, monkeypatch):
 
     key = "birds---backbone-resnet50---queue"
     run = rundir.create(everything.adapted("birds-fc", RESNET50), paths.runs_dir() / "birds-fc-resnet50", queued=True)
-    monkeypatch.setattr("training.launcher.spawn", lambda: None)
+    monkeypatch.setattr("training.queue.launcher.spawn", lambda: None)
     at = show()
     assert "being trained" in "".join(element.value for element in at.markdown)
     assert key not in [button.key for button in at.button]

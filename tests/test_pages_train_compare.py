@@ -14,8 +14,9 @@ from streamlit.testing.v1 import AppTest
 from pages.shared import again, controls, jobs, plan, runs, stories, text
 from tests import small
 from tests.page import ran, show
-from training import catalogue, confusions, cost, data, launcher, registry, results, rundir
+from training import catalogue, confusions, cost, data, registry, results, rundir
 from training.confusions import Confusions
+from training.queue import launcher
 from training.rundir import RunDir
 from training.spec import RunSpec
 

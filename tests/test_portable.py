@@ -18,7 +18,7 @@ from tests import small
 from training import fit, portable, portable_fit, predict, rundir
 from training.calibration import cross_entropy
 from training.data import DataError
-from training.engine import Engine
+from training.engine.engine import Engine
 from training.portable_fit import PortableEngine, Program
 from training.rundir import RunDir, RunError
 from training.spec import SpecError

@@ -84,8 +84,8 @@ def test_a_network_whose_only_convolution_is_whitening_explains_by_covering_part
 def test_grad_cam_is_the_gradient_weighed_sum_of_the_last_convolution(places):
     import tensorflow as tf
 
-    from training import model as networks
     from training import weights
+    from training.engine import model as networks
 
     run = registry.find("shipped")
     model, mean, std = weights.load_model(run)

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from tests import small
-from training import commands, paths, registry, rundir
+from training import paths, registry, rundir
+from training.cli import commands
 from training.process import process_identity
 from training.rundir import RunDir, RunError
 from training.status import STATES

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tests import small
 from training import fit, predict, rundir, teacher
-from training.engine import Engine
+from training.engine.engine import Engine
 from training.rundir import RunDir, RunError
 from training.spec import SpecError
 

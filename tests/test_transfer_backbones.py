@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.models import fill
-from training import model as networks
 from training import weights
+from training.engine import model as networks
 from training.transfer import backbones, pretrained, pth
 from training.transfer.backbones import CONV4, LITE0, RESNET50, RESNET50V2, RESNET50V2_TUNED
 from training.transfer.pretrained import WeightsError

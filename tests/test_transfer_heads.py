@@ -176,7 +176,7 @@ def test_what_spoke_for_an_answer_of_a_head_on_the_map(birds, monkeypatch):
 
 
 def test_normalization_is_by_channel_over_pictures_and_mirror_images(birds):
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     set_ = heads.dataset(spec((7, 7, 16), "birds-fc"))
     assert set_.images.shape == (120, 7, 7, 16) and len(set_.labels) == 120
@@ -471,7 +471,7 @@ def test_fine_tuning_and_export_see_the_larger_pictures_too(birds):
 
 
 def test_a_head_of_another_map_is_refused_before_anything_is_computed(birds, monkeypatch):
-    from training import commands
+    from training.cli import commands
 
     monkeypatch.setattr(data, "NAMES", ("birds",))
     commands.check_data(spec((9, 9, 16), "birds-fc", **{"data.backbone_size": 288}))
@@ -485,7 +485,7 @@ def test_a_head_of_another_map_is_refused_before_anything_is_computed(birds, mon
 
 
 def test_a_fine_tuning_of_all_at_once_begins_with_the_file_that_ships(birds, monkeypatch, tmp_path):
-    from training import commands
+    from training.cli import commands
 
     def missing():
         raise pretrained.WeightsError("The weights in full are not here.")
@@ -531,7 +531,7 @@ def test_one_command_trains_what_is_chosen_says_how_long_and_goes_on(birds, monk
 
 
 def test_the_queue_takes_what_is_not_finished(birds, monkeypatch):
-    from training import launcher
+    from training.queue import launcher
     from training.transfer import everything
 
     monkeypatch.setattr(launcher, "spawn", lambda: None)

@@ -67,7 +67,7 @@ def test_compact_weights_are_within_their_rounding(tmp_path: Path, form: Any, er
 
 
 def test_weights_of_another_network_are_refused(run: RunDir) -> None:
-    from training.model import build
+    from training.engine.model import build
 
     found, *_ = weights.load(run.file("weights.npz"))
     other = build(small.spec(network__width=2.0).network)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from tests import small
-from training import describe, portable, toggles, whitening
+from training import describe, portable, toggles
 from training.catalogue import variant
-from training.engine import Engine
+from training.engine import whitening
+from training.engine.engine import Engine
 from training.portable_fit import PortableEngine
 from training.spec import SpecError
 

@@ -15,7 +15,7 @@ from training.status import whole_epochs
 
 if TYPE_CHECKING:
     from training.data import Dataset
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
 
 COMPUTING = ("tensorflow", "tensorflow-cpu", "keras")

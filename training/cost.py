@@ -18,9 +18,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training import batches, hardware, paths, registry
+from training import hardware, paths, registry
 from training.card import elsewhere
 from training.describe import Description, describe
+from training.engine import batches
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 

@@ -1,7 +1,7 @@
 """Describe a network from its spec alone: layers, shapes, parameters, operations, memory.
 
 No TensorFlow here.  `expand` turns the blocks and toggles of a `Network` into the list of
-Keras layers; `training.model` builds exactly that list, so what is described is what is
+Keras layers; `training.engine.model` builds exactly that list, so what is described is what is
 trained.  Counts are per picture; operations are multiply-accumulates (MACs) of the
 convolutions and dense layers, the custom of the field: batch norm, activations and
 pooling are left out.
@@ -45,7 +45,9 @@ class Layer:
     units: int = 0
     activation: str = ""
     source: str = ""  # of an add: the layer whose output is added
-    fixed: bool = False  # a convolution without bias whose kernel is computed from the pictures (`training.whitening`)
+    fixed: bool = (
+        False  # a convolution without bias whose kernel is computed from the pictures (`training.engine.whitening`)
+    )
 
     @property
     def activation_bytes(self) -> int:
@@ -225,7 +227,7 @@ def expand(network: Network) -> tuple[Layer, ...]:
     the same filters, same padding, after each; `bottleneck` puts a 1x1 to a quarter of the
     channels before each 3x3 to which 128 channels or more come in; `residual` adds the input of
     those convolutions of a place that keep the shape to their output, before the activation
-    (He et al. 2015, arXiv:1512.03385); `whitening` puts a fixed convolution in front (see `training.whitening`);
+    (He et al. 2015, arXiv:1512.03385); `whitening` puts a fixed convolution in front (see `training.engine.whitening`);
     `width` scales filters and units; "strided" `pooling` puts, in place of a pooling of n x n, a convolution of n + 1 x n + 1 that moves by n pixels and keeps the channels (Springenberg et al. 2014,
     arXiv:1412.6806).  Raises ValueError (pydantic makes a `SpecError` of it) where a size reaches 0 or layers do not
     fit, naming the block, the value and what is allowed.

@@ -40,7 +40,7 @@ def linear(rate: float) -> RunSpec:
 
 def trained(spec: RunSpec, dataset: data.Dataset, test: tuple[data.Images, data.Labels]) -> float:
     """Test accuracy after the last epoch.  Nothing is chosen by it."""
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     engine = Engine(spec, dataset)
     for epoch in range(spec.fit.epochs):

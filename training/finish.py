@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from training import calibration, card, weights
-from training import model as networks
+from training.engine import model as networks
 from training.rundir import RunDir, RunError
 
 if TYPE_CHECKING:
     from training.data import Dataset
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
 
 def write_model(

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from training import handover
 from training.divergence import Diverged, check_loss, check_spread
 from training.files import patiently
 from training.progress import Progress, short
+from training.queue import handover
 from training.rundir import RunDir, RunError, read_arrays, write_arrays
 from training.supervisor import Stopped, Supervised
 
 if TYPE_CHECKING:
-    from training.ahead import Ahead
     from training.data import Dataset
+    from training.queue.ahead import Ahead
 
 CHUNK_SECONDS = 0.4  # of training between two looks at the stop request
 POINT_SECONDS = 1.0  # between two in-epoch points of the history
@@ -104,7 +104,7 @@ class Fitting(Supervised):
                 return
             self.write_status(message="Loading the pictures")
         from training import data
-        from training.engine import Engine
+        from training.engine.engine import Engine
 
         make: Callable[..., Engine] = Engine
         if spec.data.backbone:

@@ -9,8 +9,8 @@ Keras's ways.
 
 from __future__ import annotations
 
-from training.augment_reference import GREY
 from training.describe import Layer, describe
+from training.engine.augment_reference import GREY
 from training.keras_code_classes import classes, grows_dropout
 from training.spec import Augmentation, Fit, RunSpec
 from training.teacher import SHARE

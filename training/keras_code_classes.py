@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from training.engine.whitening import EPSILON
 from training.spec import RunSpec
 from training.teacher import SHARE
-from training.whitening import EPSILON
 
 
 def grows_dropout(spec: RunSpec) -> bool:

@@ -3,7 +3,7 @@
     python -m training.portable FOLDER NAME [--set path=value ...]       here, with TensorFlow and JAX
     python -m training.portable_fit FOLDER RUN_DIR [--seed K]            there, with JAX alone
 
-This half traces what `training.engine` computes (steps, a batch of logits, the initial weights) and writes it in
+This half traces what `training.engine.engine` computes (steps, a batch of logits, the initial weights) and writes it in
 JAX's portable format, so that there is no second engine whose arithmetic could differ.  Random numbers are drawn by
 XLA, whose generator gives others than TensorFlow's, from the same seeds.  For networks from scratch.
 """
@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from training import catalogue, data, toggles
-from training.convolution import plain_conv2d
 from training.data import DataError, Dataset
-from training.engine import EVALUATION_BATCH, Engine
+from training.engine.convolution import plain_conv2d
+from training.engine.engine import EVALUATION_BATCH, Engine
 from training.rundir import RunError, write_arrays, write_atomic
 from training.spec import RunSpec, SpecError
 
@@ -69,7 +69,7 @@ def _quantiles(alpha: float) -> np.ndarray:
 
 
 def _beta(alpha: float, count: Any, seed: Any) -> Any:
-    """`training.mix.beta` by a table: XLA has no gamma function."""
+    """`training.engine.mix.beta` by a table: XLA has no gamma function."""
     import tensorflow as tf
 
     place = tf.random.stateless_uniform([count], seed) * _QUANTILES
@@ -98,7 +98,7 @@ class _Traced(Engine):
         return self._inference(pictures, np.zeros(2, np.int32), np.bool_(False))
 
     def initial(self, seed: Any) -> list[Any]:
-        """The variables as `training.model.build` draws them: kernels Glorot uniform."""
+        """The variables as `training.engine.model.build` draws them: kernels Glorot uniform."""
         import tensorflow as tf
 
         place = {layer.name: index for index, layer in enumerate(self._layers)}

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import data, model, teacher
+from training import data, teacher
 from training import fit as fitting
 from training.data import DataError
-from training.engine import EVALUATION_BATCH, Engine
+from training.engine import model
+from training.engine.engine import EVALUATION_BATCH, Engine
+from training.engine.optimizer import slots
 from training.fit import Report
-from training.optimizer import slots
 from training.portable import STEPS
 from training.rundir import RunDir, RunError, create, read_arrays
 from training.spec import RunSpec, SpecError, parse

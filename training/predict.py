@@ -148,8 +148,8 @@ class Network(Classifier):
     def __init__(self, run: RunDir):
         import keras
 
-        from training import model as networks
         from training import weights
+        from training.engine import model as networks
 
         super().__init__(run)
         spec = run.spec()
@@ -166,7 +166,7 @@ class Network(Classifier):
         self._features = keras.Model(model.input, [activation.output, logits]) if activation else None
 
     def answer(self, pixels: Any, precision: str) -> Any:
-        from training import model as networks
+        from training.engine import model as networks
 
         weights = networks.cast(self._variables, precision)
         return networks.forward(self._layers, weights, (pixels - self.mean) / self.std)[0]

@@ -27,7 +27,7 @@ class Augmentation(Frozen):
     Shifts are fractions of the picture's height or width, with `whole_pixels` rounded to pixels; `zoom` z draws a factor from
     [1 - z, 1 + z] for each axis apart, `rotation` is in degrees, either way.  `cutout` covers a
     square of that share of the side.  `mixup` and `cutmix` are the alpha of the Beta distribution
-    from which the second picture's share is drawn (see `training.mix`).
+    from which the second picture's share is drawn (see `training.engine.mix`).
     """
 
     width_shift: float = Field(default=0.0, ge=0, le=0.5)
@@ -96,7 +96,7 @@ class EarlyStopping(Frozen):
 class Fit(Frozen):
     """How the weights are found.
 
-    `optimizer` is the rule of a step (see `training.optimizer`); `momentum` is also Adam's beta_1, and `nesterov` is for SGD
+    `optimizer` is the rule of a step (see `training.engine.optimizer`); `momentum` is also Adam's beta_1, and `nesterov` is for SGD
     and Muon.
     `epoch_length` is the report's open question: its formula, read literally, uses the size
     of the test set (35 steps of 64 an epoch on cifar100-25), read kindly that of the training

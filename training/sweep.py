@@ -57,7 +57,7 @@ def measure(spec: RunSpec) -> tuple[float, int]:
     Where its teacher is still to be trained, it is measured without, which takes less.
     """
     from training import data, teacher
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     if spec.fit.teacher:
         try:

@@ -66,7 +66,7 @@ def load(path: Path) -> tuple[Weights, np.ndarray, np.ndarray]:
 
 def into(model: keras.Model, weights: Weights) -> None:
     """Set the variables of `model`; raises `RunError` where a name or a shape does not fit."""
-    from training import model as networks
+    from training.engine import model as networks
 
     try:
         networks.assign(networks.variables(model), weights)
@@ -87,7 +87,7 @@ def present(run: RunDir) -> None:
 
 def load_model(run: RunDir) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     """The trained network of a finished run or shipped model, with its input's mean and std; raises `RunError`."""
-    from training import model as networks
+    from training.engine import model as networks
 
     present(run)
     weights, mean, std = load(run.file("weights.npz"))
@@ -114,7 +114,7 @@ def export(run: RunDir, path: Path) -> None:
     any size to the backbone's (others it would stretch, where the app cuts a square).
     Raises `RunError`, also where the backbone's weights are missing.
     """
-    from training import model as networks
+    from training.engine import model as networks
 
     spec = run.spec()
     model, mean, std = load_model(run)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared import controls, present, runs, text
-from training import commands, registry
+from training import registry
 from training.card import on_gpu
+from training.cli import commands
 from training.data import DataError
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError

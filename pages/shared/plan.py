@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pages.shared import runs, text
-from training import address, batches, catalogue, cost, registry, teacher
+from training import address, catalogue, cost, registry, teacher
+from training.engine import batches
 from training.rundir import RunError
 from training.spec import RunSpec
 

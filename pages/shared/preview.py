@@ -10,8 +10,8 @@ import streamlit as st
 from pages.shared import text
 from pages.shared.pictures import address
 from training import data
-from training.augment_reference import augment, mix, normalize, statistics
 from training.data import DataError
+from training.engine.augment_reference import augment, mix, normalize, statistics
 from training.spec import RunSpec
 
 COUNT = 5

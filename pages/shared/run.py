@@ -10,7 +10,8 @@ from typing import Any
 import streamlit as st
 
 from pages.shared import again, controls, curves, figures, jobs, plan, present, runs, text
-from training import address, launcher, registry
+from training import address, registry
+from training.queue import launcher
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.status import ACTIVE

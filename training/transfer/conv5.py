@@ -21,7 +21,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from training import data, paths
-from training import model as networks
+from training.engine import model as networks
 from training.evaluate import figures
 from training.hardware import number_format
 from training.rundir import RunError

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from training import catalogue, console, cost, data, launcher, rundir
+from training import catalogue, cost, data, rundir
+from training.cli import console
 from training.describe import describe
 from training.hardware import computes_bfloat16
 from training.paths import runs_dir
+from training.queue import launcher
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.status import ACTIVE

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import batches, catalogue, teacher
-from training import model as networks
-from training.augment import augment
-from training.engine import DROPOUT_STREAM, Engine
+from training import catalogue, teacher
+from training.engine import batches
+from training.engine import model as networks
+from training.engine.augment import augment
+from training.engine.engine import DROPOUT_STREAM, Engine
 from training.transfer import folded, heads
 from training.transfer.backbones import of
 

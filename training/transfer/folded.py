@@ -4,7 +4,7 @@
 norm, is a convolution with another kernel and bias, where Keras computes the two one after the other, each a
 pass over the activations.  The kernel is folded inside the graph from the variables themselves, so that
 gradients reach them and a fine-tuned variable counts at once.  `learning` is training mode, with batch norm
-of the batch as `training.layers` computes it.  Where gradients are wanted, convolutions are computed in the way
+of the batch as `training.engine.layers` computes it.  Where gradients are wanted, convolutions are computed in the way
 that is fastest on the processor, which rounds differently; predictions keep the rounding of the cards' figures.
 """
 
@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from training.convolution import conv2d
-from training.layers import batch_norm
+from training.engine.convolution import conv2d
+from training.engine.layers import batch_norm
 
 if TYPE_CHECKING:
     import keras

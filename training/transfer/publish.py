@@ -27,7 +27,7 @@ from training.transfer.pretrained import WeightsError, joined_conv5, shipped
 
 def save(path: Path, model: Any, form: weights.Format) -> Path:
     """Write the weights of `model`."""
-    from training import model as networks
+    from training.engine import model as networks
 
     path.parent.mkdir(parents=True, exist_ok=True)
     values = {name: variable.numpy() for name, variable in networks.variables(model).items()}

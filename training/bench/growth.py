@@ -1,4 +1,4 @@
-"""How the cost of training grows: `python -m training.growth`.
+"""How the cost of training grows: `python -m training.bench.growth`.
 
 Images a second and peak memory of the engine against batch size, width and number of
 classes, one of them changed at a time.  Every point is measured in a process of its own, so
@@ -33,7 +33,9 @@ PICTURES = 1024  # random ones: speed does not depend on what they show
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, write JSON; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.growth", description="How the cost of training grows.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.bench.growth", description="How the cost of training grows."
+    )
     parser.add_argument("networks", nargs="*", default=NETWORKS, help="catalogue entries")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a measurement")
@@ -80,8 +82,8 @@ def measure(spec: RunSpec, seconds: float) -> dict[str, Any]:
     """Milliseconds a step (wall and processor) and megabytes: the peak, and what TensorFlow alone takes."""
     import tensorflow as tf
 
-    from training.bench_sides import noise
-    from training.engine import Engine
+    from training.bench.sides import noise
+    from training.engine.engine import Engine
 
     tf.constant(0)
     alone = _peak()
@@ -112,7 +114,15 @@ def _peak() -> float:
 
 
 def _process(spec: RunSpec, seconds: float) -> dict[str, Any]:
-    command = [sys.executable, "-m", "training.growth", "--seconds", str(seconds), "--point", spec.model_dump_json()]
+    command = [
+        sys.executable,
+        "-m",
+        "training.bench.growth",
+        "--seconds",
+        str(seconds),
+        "--point",
+        spec.model_dump_json(),
+    ]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet)
     return json.loads(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""The sides that `training.bench` lets take turns: this engine, parts of it, Keras in three ways, PyTorch."""
+"""The sides that `training.bench.bench` lets take turns: this engine, parts of it, Keras in three ways, PyTorch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import augment_reference, bench_torch, hardware
+from training import hardware
+from training.bench import pytorch
 from training.describe import describe
+from training.engine import augment_reference
 from training.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ class Side:
 
 def every_side(spec: RunSpec) -> Iterator[Side]:
     """The sides that this machine can run for `spec`."""
-    from training import engine
+    from training.engine import engine
 
     data = noise(spec)
     images, labels = data.images, data.labels
@@ -77,7 +79,7 @@ def every_side(spec: RunSpec) -> Iterator[Side]:
     except ImportError:
         print("PyTorch is not installed: its side is skipped.")
     else:
-        yield Side(TORCH, "float32", bench_torch.steps(spec, normal, labels))
+        yield Side(TORCH, "float32", pytorch.steps(spec, normal, labels))
 
 
 def noise(spec: RunSpec, pictures: int = PICTURES) -> Any:
@@ -144,7 +146,7 @@ def _keras_model(spec: RunSpec, precision: str = "float32") -> keras.Model:
     """The plain Keras model, compiled as anyone would."""
     import keras
 
-    from training import model
+    from training.engine import model
 
     keras.mixed_precision.set_global_policy("float32" if precision == "float32" else "mixed_bfloat16")
     try:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from training import catalogue, hardware
-from training.bench_many import Many
-from training.bench_sides import BOUND, ENGINE, FED, FIT, INPUT, MANY, MIXED, TORCH, Side, every_side
+from training.bench.many import Many
+from training.bench.sides import BOUND, ENGINE, FED, FIT, INPUT, MANY, MIXED, TORCH, Side, every_side
 from training.describe import describe
 from training.spec import RunSpec
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from training.spec import RunSpec
 
 PLACES = ("PLUMAGE_DATA", "PLUMAGE_CACHE", "PLUMAGE_MODELS")  # not PLUMAGE_RUNS: a run is where it is
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def places() -> dict[str, str | None]:

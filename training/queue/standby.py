@@ -1,6 +1,6 @@
 """The process that trains: it waits, warm if there is time, takes the next run of the queue, and ends with it.
 
-`python -m training.standby`, started by `training.launcher`.  At most one waits; it leaves
+`python -m training.queue.standby`, started by `training.queue.launcher`.  At most one waits; it leaves
 when it had nothing to wait for in some minutes, so that it does not hold memory for ever, and
 when its code has been replaced, so that no run is trained by two versions mixed.
 """
@@ -14,11 +14,12 @@ from contextlib import suppress
 
 from filelock import FileLock, Timeout
 
-from training import fit, handover, launcher
-from training.ahead import Ahead
+from training import fit
 from training.files import read_json
 from training.paths import runs_dir
 from training.process import log_to
+from training.queue import handover, launcher
+from training.queue.ahead import Ahead
 from training.rundir import RunDir, RunError
 
 IDLE_SECONDS = 300.0
@@ -85,7 +86,8 @@ def warm_up() -> None:
     """Import TensorFlow and run one step of a tiny network, so that a run starts at once."""
     import numpy as np
 
-    from training import data, engine, spec
+    from training import data, spec
+    from training.engine import engine
 
     blocks = [{"kind": "conv", "filters": 2}, {"kind": "pool"}, {"kind": "flatten"}]
     tiny = spec.parse({"network": {"blocks": blocks, "classes": 2}, "fit": {"batch_size": 2}})

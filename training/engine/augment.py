@@ -3,7 +3,7 @@
 The operations are those of Keras's `ImageDataGenerator`: for every picture a rotation, a
 sub-pixel shift and a zoom of each axis apart are drawn, joined to one affine map from output
 to input coordinates about the picture's centre, sampled bilinearly with the border repeated,
-then flipped.  Cutout comes last.  `training.augment_reference` holds the same in plain numpy, and the tests
+then flipped.  Cutout comes last.  `training.engine.augment_reference` holds the same in plain numpy, and the tests
 prove the two equal, value by value and in distribution.
 """
 
@@ -12,13 +12,16 @@ from __future__ import annotations
 from math import pi
 from typing import TYPE_CHECKING
 
-from training.augment_reference import GREY
+from training.engine.augment_reference import GREY
 from training.spec import Augmentation
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-DRAWS, CUTOUT_DRAWS = 7, 2  # uniform numbers in [0, 1) for a picture: see `training.augment_reference.parameters`
+DRAWS, CUTOUT_DRAWS = (
+    7,
+    2,
+)  # uniform numbers in [0, 1) for a picture: see `training.engine.augment_reference.parameters`
 
 
 def augment(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from training.augment import fork, square
+from training.engine.augment import fork, square
 from training.spec import Augmentation
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.convolution import conv2d, plain_conv2d
 from training.describe import Layer, expand
-from training.layers import BN_EPSILON, BN_MOMENTUM, batch_norm, dropout, moving
+from training.engine.convolution import conv2d, plain_conv2d
+from training.engine.layers import BN_EPSILON, BN_MOMENTUM, batch_norm, dropout, moving
 
 if TYPE_CHECKING:
     import keras

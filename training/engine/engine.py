@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training import batches, teacher, whitening
-from training import model as networks
-from training.augment import augment
-from training.augment_reference import moments, normalize, statistics
+from training import teacher
 from training.calibration import cross_entropy
 from training.card import COMPUTING
-from training.convolution import conv2d
 from training.describe import expand
+from training.engine import batches, whitening
+from training.engine import model as networks
+from training.engine.augment import augment
+from training.engine.augment_reference import moments, normalize, statistics
+from training.engine.convolution import conv2d
+from training.engine.losses import accuracy, losses
+from training.engine.memory import keep_freed_memory
+from training.engine.mix import beta, mix
+from training.engine.optimizer import Optimizer
+from training.engine.schedule import dropout_share, learning_rate
 from training.hardware import number_format
-from training.losses import accuracy, losses
-from training.memory import keep_freed_memory
-from training.mix import beta, mix
-from training.optimizer import Optimizer
-from training.schedule import dropout_share, learning_rate
 from training.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ AUGMENT_STREAM, DROPOUT_STREAM, VALIDATION_STREAM, MIX_STREAM = range(4)
 class Engine:
     """Trains the network of `spec` on `dataset`.
 
-    Epochs and steps count from 0; `training.batches` says which pictures a step sees.
+    Epochs and steps count from 0; `training.engine.batches` says which pictures a step sees.
     """
 
     # What is otherwise where XLA computes: see `training.portable`.

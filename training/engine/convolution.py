@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from training import winograd
+from training.engine import winograd
 from training.hardware import has_avx2
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The commands over all of the report: train its table or its bird systems, show the results, measure the speed.
 
-`training.cli` gives them their names.
+`training.cli.cli` gives them their names.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from training import console
-from training.cli_options import Json, answer
+from training.cli import console
+from training.cli.options import Json, answer
 from training.rundir import RunError
 from training.spec import SpecError
 
@@ -68,6 +68,6 @@ def results_(as_json: Json = False, markdown: Annotated[bool, typer.Option("--ma
 
 def bench(context: typer.Context) -> None:
     """Measure the engine against Keras's own training (see bench --help)."""
-    from training import bench as benchmark
+    from training.bench import bench as benchmark
 
     raise typer.Exit(benchmark.main(context.args) or 0)

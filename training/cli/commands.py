@@ -1,11 +1,12 @@
-"""What the commands of `training.cli` do that is more than one call."""
+"""What the commands of `training.cli.cli` do that is more than one call."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from training import console, data, rundir, teacher
+from training import data, rundir, teacher
+from training.cli import console
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
 from training.status import whole_epochs
@@ -76,7 +77,7 @@ def check_data(spec: RunSpec) -> None:
 
 def enqueue(spec: RunSpec) -> dict[str, Any]:
     """Leave the training to the queue; how the run stands."""
-    from training import launcher
+    from training.queue import launcher
 
     check_data(spec)
     return row(launcher.submit(spec))

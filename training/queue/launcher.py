@@ -2,7 +2,7 @@
 
 A run's process is detached: closing the page, the app or the terminal does not touch it.
 The queue is the run directories themselves, in state "queued".  Whenever a run waits, one
-process (`training.standby`) waits for its turn (where it ended with an error, the next look at the queue
+process (`training.queue.standby`) waits for its turn (where it ended with an error, the next look at the queue
 starts another), which is a file lock that the operating system frees however its holder dies; so the queue goes on when a run crashes and when the
 app is closed.  The same process is the warm standby: with nothing to do, it has TensorFlow
 loaded, takes a new run at once, and leaves after some minutes.  No TensorFlow here.
@@ -22,10 +22,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from training import handover, registry, rundir
+from training import registry, rundir
 from training.files import patiently
 from training.paths import runs_dir
 from training.process import environment, process_identity
+from training.queue import handover
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.status import ACTIVE
@@ -195,7 +196,7 @@ def spawn() -> None:
     try:
         with place("standby.log").open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "training.standby"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                [sys.executable, "-m", "training.queue.standby"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env=environment(TF_CPP_MIN_LOG_LEVEL="3"), **options,  # type: ignore[call-overload]
             )  # fmt: skip
     except OSError as error:

@@ -1,7 +1,7 @@
 """The network of the run that is expected next, built before it is asked for: its curve then begins seconds sooner.
 
-The Train page says which run it would start (`training.launcher.expect`), the process that
-waits (`training.standby`) builds its network, and `training.fit` takes it if it is the one.
+The Train page says which run it would start (`training.queue.launcher.expect`), the process that
+waits (`training.queue.standby`) builds its network, and `training.fit` takes it if it is the one.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from training import handover
+from training.queue import handover
 from training.spec import RunSpec, parse
 
 if TYPE_CHECKING:
     from training.data import Dataset
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
 MOST = 4  # networks built by one process: TensorFlow keeps up to 80 MB of each for good
 
@@ -57,7 +57,7 @@ class Ahead:
 
     def _build(self, spec: RunSpec, brought: dict[str, Any]) -> None:
         from training import data
-        from training.engine import Engine
+        from training.engine.engine import Engine
 
         try:
             dataset = data.load(spec.data.name, spec.data.validation)

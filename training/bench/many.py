@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from training.bench_sides import MANY, Side, noise
+from training.bench.sides import MANY, Side, noise
 from training.spec import RunSpec, parse
 
 
@@ -51,7 +51,7 @@ class Many(Side):
 def _train(connection: Connection, spec: str, precision: str) -> None:
     """The process of one training: steps when they are asked for, until the other end closes."""
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    from training.engine import Engine
+    from training.engine.engine import Engine
 
     own = parse(spec).replace({"fit.precision": precision})
     data: Any = noise(own)

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from training import console, data
-from training.cli_options import Json, answer, known
+from training import data
+from training.cli import console
+from training.cli.options import Json, answer, known
 
 app = typer.Typer(no_args_is_help=True, help="The data sets: what is here, and getting what is not.")
 

@@ -1,6 +1,6 @@
 """Augmentation and normalization in plain numpy: the reference, and the app's preview.
 
-One picture at a time and written for clearness; `training.augment` is the fast version.
+One picture at a time and written for clearness; `training.engine.augment` is the fast version.
 The semantics are those of Keras's `ImageDataGenerator` (`get_random_transform`,
 `apply_affine_transform` with fill_mode="nearest" and interpolation_order=1):
 
@@ -114,7 +114,7 @@ def augment(images: np.ndarray, augmentation: Augmentation, seed: int) -> np.nda
 def mix(images: np.ndarray, augmentation: Augmentation, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Mixup or cutmix of each picture, uint8 (n, height, width, channels), with the next one, the last with the first.
 
-    The second result is the share of itself that each keeps, float64 (n,).  `training.mix` tells what the two do.
+    The second result is the share of itself that each keeps, float64 (n,).  `training.engine.mix` tells what the two do.
     """
     random = np.random.default_rng(seed)
     height, width = images.shape[1:3]

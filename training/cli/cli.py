@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from training import catalogue, cli_data, cli_report, console, data, registry
-from training.cli_options import Design, Json, Misuse, Run, Trained, answer, planned, toggle_options, trained
+from training import catalogue, data, registry
+from training.cli import console, data_commands, report_commands
+from training.cli.options import Design, Json, Misuse, Run, Trained, answer, planned, toggle_options, trained
 from training.describe import describe as describe_network
 from training.pictures import PictureError
 from training.rundir import RunDir, RunError
@@ -27,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="What does an architectural choice really do to a CNN? Describe, train, test, use and export the networks.",
 )  # fmt: skip
-app.add_typer(cli_data.app, name="data")
+app.add_typer(data_commands.app, name="data")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -109,7 +110,7 @@ def fit(
     switched: dict[str, str],
 ) -> None:  # fmt: skip
     """Train a network: one run directory, which --resume goes on from after a stop or a kill."""
-    from training import commands
+    from training.cli import commands
 
     changes = dict(switched)
     for setting in settings or []:
@@ -140,7 +141,7 @@ def fit(
 @app.command()
 def runs(as_json: Json = False) -> None:
     """The runs of this machine, newest first."""
-    from training import commands
+    from training.cli import commands
 
     rows = [commands.row(run) for run in registry.runs()]
     answer(as_json, {"runs": rows}, lambda: console.table(
@@ -160,7 +161,7 @@ def _done(run: str, act: Callable[[RunDir], object], now: str = "") -> None:
 @app.command()
 def stop(run: Run) -> None:
     """Stop a run, or take it out of the queue; its checkpoint is kept."""
-    from training import launcher
+    from training.queue import launcher
 
     def act(run: RunDir) -> None:
         launcher.stop(run)
@@ -173,7 +174,7 @@ def stop(run: Run) -> None:
 @app.command()
 def resume(run: Run) -> None:
     """Go on with a stopped or failed run, in the background; it queues if another is running."""
-    from training import launcher
+    from training.queue import launcher
 
     _done(run, launcher.resume)
 
@@ -181,7 +182,7 @@ def resume(run: Run) -> None:
 @app.command()
 def delete(run: Run) -> None:
     """Delete a run for good."""
-    from training import launcher
+    from training.queue import launcher
 
     _done(run, launcher.delete, "deleted")
 
@@ -214,7 +215,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Say what is on pictures, with calibrated probabilities."""
-    from training import commands
+    from training.cli import commands
 
     run = trained(model)
     with console.quiet():
@@ -281,9 +282,9 @@ def ship(
 
 # --- All of the report ---------------------------------------------------------------------------
 
-app.command("all")(cli_report.all_)
-app.command()(cli_report.birds)
-app.command("results")(cli_report.results_)
+app.command("all")(report_commands.all_)
+app.command()(report_commands.birds)
+app.command("results")(report_commands.results_)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(
-    cli_report.bench
+    report_commands.bench
 )
