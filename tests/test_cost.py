@@ -8,7 +8,7 @@ import pytest
 
 from tests import small
 from training import catalogue, cost, rundir
-from training.engine import batches
+from training.engine import batches, optimizer
 from training.spec import RunSpec
 
 
@@ -43,6 +43,23 @@ def test_more_work_takes_longer() -> None:
     assert cost.estimate(spec("final-bottleneck")).epoch_seconds < cost.estimate(spec("final")).epoch_seconds
     large, small = (cost.estimate(spec("basenet", fit__batch_size=size)).step_seconds for size in (256, 64))
     assert large > 2 * small
+
+
+def test_muon_costs_the_same_in_a_step_of_any_batch() -> None:
+    more = [
+        cost.estimate(spec("plumage", fit__batch_size=size, fit__optimizer="muon")).step_seconds
+        - cost.estimate(spec("plumage", fit__batch_size=size)).step_seconds
+        for size in (32, 128)
+    ]
+    assert more[0] == pytest.approx(more[1])
+    step = cost.estimate(spec("plumage", fit__batch_size=64)).step_seconds
+    assert 0.02 * step < more[0] < 0.3 * step
+    assert cost.estimate(spec("plumage", fit__optimizer="adam")).step_seconds == step
+
+
+def test_the_work_of_muon_is_that_of_its_products() -> None:
+    # Five times x x' (2 rows, 3 columns: 4 x 3 multiply-adds), its square (4 x 2) and the product with x (4 x 3).
+    assert optimizer.orthogonal_macs(2, 3) == optimizer.orthogonal_macs(3, 2) == 5 * (12 + 8 + 12)
 
 
 def test_the_steps_of_an_epoch_are_the_reports_two_readings() -> None:

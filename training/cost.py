@@ -21,7 +21,7 @@ from typing import Any
 from training import hardware, paths, registry
 from training.card import elsewhere
 from training.describe import Description, describe
-from training.engine import batches
+from training.engine import batches, optimizer
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
@@ -80,7 +80,7 @@ def _model(spec: RunSpec, machine: Machine) -> tuple[float, float]:
     work = _work(description, machine)
     change = AUGMENT_FLOP * pixels / machine.flops if spec.data.augmentation.on else 0.0
     spread = max(1.0, PARALLEL * machine.cores)
-    fixed = LAYER_FLOP * len(description.layers) / machine.flops
+    fixed = LAYER_FLOP * len(description.layers) / machine.flops + _muon_work(spec, description, machine) / spread
     taught = _teacher_work(spec, machine) / 3 if spec.fit.teacher else 0.0
     return fixed + batch * (work + taught + change) / spread, work / 3 / spread
 
@@ -89,6 +89,16 @@ def _work(description: Description, machine: Machine) -> float:
     """Seconds of one core for a forward and backward pass of one picture; forward alone is a third."""
     arithmetic = ARITHMETIC * 6 * description.macs / machine.flops
     return arithmetic + MEMORY * description.activation_bytes / machine.bandwidth
+
+
+def _muon_work(spec: RunSpec, description: Description, machine: Machine) -> float:
+    """Seconds of one core for what Muon adds to a step, whatever the batch."""
+    if spec.fit.optimizer != "muon":
+        return 0.0
+    kernels = [layer for layer in description.layers[:-2] if layer.kind in ("conv", "dense") and not layer.fixed]
+    columns = [layer.filters or layer.units for layer in kernels]
+    macs = sum(optimizer.orthogonal_macs(k.kernel_weights // n, n) for k, n in zip(kernels, columns, strict=True))
+    return ARITHMETIC * 2 * macs / machine.flops
 
 
 def _teacher_work(spec: RunSpec, machine: Machine) -> float:
@@ -190,6 +200,7 @@ def _costs_alike(a: RunSpec, b: RunSpec) -> bool:
         )
         and (a.fit.fine_tune, bool(a.fit.teacher)) == (b.fit.fine_tune, bool(b.fit.teacher))
         and a.fit.batch_size == b.fit.batch_size
+        and (a.fit.optimizer == "muon") == (b.fit.optimizer == "muon")
         and a.data.augmentation.on == b.data.augmentation.on
     )
 

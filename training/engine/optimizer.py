@@ -35,6 +35,12 @@ def is_matrix(name: str, shape: Sequence[int]) -> bool:
     return name.endswith("kernel") and name != "output/kernel" and shape[-1] > 1
 
 
+def orthogonal_macs(rows: int, columns: int) -> int:
+    """Multiply-adds of `orthogonal`, which Muon computes for every such kernel in every step."""
+    short, long = sorted((rows, columns))
+    return NEWTON_SCHULZ_STEPS * (2 * short**2 * long + short**3)
+
+
 class Optimizer:
     """The step of `fit.optimizer`; `state` holds what it remembers, by slot and variable: "momentum/conv_1/kernel"."""
 
