@@ -24,12 +24,15 @@ def benches() -> dict[str, dict[str, Any]]:
     }
 
 
-def step(measured: dict[str, Any], name: str, sides: list[tuple[str, str]]) -> float | None:
-    """Processor milliseconds of a step of an entry's network, in the first of `sides` that was measured; None without,
-    and with a teacher, whose answers take time of their own."""
+def step(measured: dict[str, Any], name: str, kinds: list[tuple[str, str]]) -> float | None:
+    """Processor milliseconds of a step of an entry's network, in the first of `kinds` (side and format) that was
+    measured; None where no step of this network, optimizer and batch was, and with a teacher, whose answers take time
+    of their own."""
     spec = catalogue.variant(name).spec
-    same = next((n for n in measured["networks"] if catalogue.variant(n).spec.network == spec.network), None)
-    if same is None or spec.fit.teacher:
-        return None
-    found = {(side["side"], side["format"]): side["cpu_ms"] for side in measured["networks"][same]["sides"]}
-    return next(found[side] for side in sides if side in found)
+    for other, result in measured["networks"].items():
+        timed = catalogue.variant(other).spec
+        if timed.network == spec.network and timed.fit.optimizer == spec.fit.optimizer and not spec.fit.teacher \
+                and spec.fit.batch_size == measured["batch_size"]:  # fmt: skip
+            found = {(side["side"], side["format"]): side["cpu_ms"] for side in result["sides"]}
+            return next(found[kind] for kind in kinds if kind in found)
+    return None

@@ -16,7 +16,7 @@ from typing import Any
 from docs import cifar10, report
 from docs.benches import ENGINE, KERAS, benches, step
 from training import catalogue, cost, registry, results, rundir, toggles
-from training.bench import bench, growth
+from training.bench import growth, side_by_side
 from training.engine import batches
 from training.status import whole_epochs
 from training.toggles import Toggle
@@ -143,7 +143,7 @@ def bench_table() -> str:
                   f"batches of {measured['batch_size']}, {measured['rounds']} rounds."]  # fmt: skip
         lines += [f"Load of the machine before: {load[0]:.1f}."] if load else []
         for name, result in measured["networks"].items():
-            lines += bench.table(name, result)
+            lines += side_by_side.table(name, result)
         lines.append("")
     return "\n".join(lines).rstrip()
 
@@ -218,8 +218,8 @@ def _minutes(measured: dict[str, Any], name: str, sides: list[tuple[str, str]], 
 def recipes_table() -> str:
     """A table of docs/speed.md: what was changed in the training of `final` and `plumage`, and what validation said of it."""
     lines = [
-        "| recipe | epochs | weight decay | cutmix | dropout grows | taught by | validation accuracy |",
-        "|---|---|---|---|---|---|---|",
+        "| recipe | epochs | optimizer, rate | batch | weight decay | cutmix | dropout grows | taught by | validation accuracy |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in catalogue.below("final-recipe"):
         if cards := results.cards(name):
@@ -230,7 +230,8 @@ def recipes_table() -> str:
             grows = grows if spec.fit.dropout_ramp and spec.network.dropout else "–"
             taught = f"`{spec.fit.teacher}`" if spec.fit.teacher else "–"
             lines.append(
-                f"| `{name}` | {spec.fit.max_epochs} | {spec.fit.weight_decay:g} | {mixed} | {grows} | {taught} | {accuracies} |"
+                f"| `{name}` | {spec.fit.max_epochs} | {spec.fit.optimizer}, {spec.fit.learning_rate:g} | {spec.fit.batch_size} "
+                f"| {spec.fit.weight_decay:g} | {mixed} | {grows} | {taught} | {accuracies} |"
             )
     return "\n".join(lines)
 

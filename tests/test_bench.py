@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from training import catalogue
-from training.bench import bench, sides
+from training.bench import side_by_side, sides
 from training.network_spec import Network
 from training.spec import RunSpec
 
@@ -22,15 +22,14 @@ SPEC = RunSpec(name="tiny", network=NETWORK).replace({"fit.batch_size": 4, "data
 
 def test_all_sides_take_turns(monkeypatch):
     monkeypatch.setattr(sides, "PICTURES", 40)
-    monkeypatch.setattr(bench, "AT_ONCE", 2)
+    monkeypatch.setattr(side_by_side, "AT_ONCE", 2)
     monkeypatch.setattr("training.hardware.computes_bfloat16", lambda: False)  # half the sides, half the time
-    result = bench.compare(SPEC, rounds=2, seconds=0.001)
+    result = side_by_side.compare(SPEC, rounds=2, seconds=0.001)
     names = {(figure["side"], figure["format"]) for figure in result["sides"]} - {(sides.TORCH, "float32")}
     assert names == {
         (name, "float32")
         for name in (
-            sides.ENGINE, sides.INPUT, sides.BOUND, sides.FIT, sides.FED,
-            sides.MANY.format(2),
+            sides.ENGINE, sides.INPUT, sides.BOUND, sides.FIT, sides.FED, sides.MANY.format(2),
         )
     }  # fmt: skip
     assert not multiprocessing.active_children()
@@ -38,7 +37,7 @@ def test_all_sides_take_turns(monkeypatch):
     for figure in result["sides"]:
         assert figure["ms"] > 0
         assert len(figure["all_ms"]) == 2
-    lines = "\n".join(bench.table("tiny", result))
+    lines = "\n".join(side_by_side.table("tiny", result))
     assert "### tiny" in lines
     assert all(f"| {name} | {kind} |" in lines for name, kind in names)
     json.dumps(result)
@@ -48,36 +47,36 @@ def test_all_sides_take_turns(monkeypatch):
 def test_ratios_are_medians_of_the_rounds(avx2, monkeypatch):
     monkeypatch.setattr("training.hardware.has_avx2", lambda: avx2)
     spec = catalogue.variant("final").spec
-    taken = [
+    measured = [
         sides.Side(sides.ENGINE, "float32", print, wall=[10.0, 20.0, 60.0], cpu=[20.0, 20.0, 20.0]),
         sides.Side(sides.BOUND, "float32", print, wall=[10.0, 10.0, 50.0], cpu=[10.0, 16.0, 20.0]),
         sides.Side(sides.FIT, "float32", print, wall=[10.0, 40.0, 120.0], cpu=[1.0, 1.0, 1.0]),
     ]
-    found = {(r["of"][0], r["to"][0]): r for r in bench.ratios(spec, taken)}
+    found = {(r["of"][0], r["to"][0]): r for r in side_by_side.ratios(spec, measured)}
     bound = found[sides.ENGINE, sides.BOUND]
     assert (bound["ratio"], bound["cpu_ratio"]) == (1.2, 1.25)
     assert bound["met"]
     assert found[sides.FIT, sides.ENGINE]["ratio"] == 2.0
-    taken[2].wall = taken[2].cpu = [10.0, 16.0, 20.0]  # as fast as TensorFlow's convolutions
-    last = [r for r in bench.ratios(spec, taken) if r["of"][0] == sides.FIT]
+    measured[2].wall = measured[2].cpu = [10.0, 16.0, 20.0]  # as fast as TensorFlow's convolutions
+    last = [r for r in side_by_side.ratios(spec, measured) if r["of"][0] == sides.FIT]
     assert [r["met"] for r in last] == [False if avx2 else None]  # whether the engine could be faster
     assert len(found) == 2  # no promise about sides that did not run
 
 
 def test_promises_depend_on_the_size():
-    words = {name: str(bench.promised(catalogue.variant(name).spec)) for name in ("final", "basenet-norm-aug")}
+    words = {name: str(side_by_side.promised(catalogue.variant(name).spec)) for name in ("final", "basenet-norm-aug")}
     assert sides.BOUND in words["final"]
     assert sides.FED not in words["final"]
     assert sides.FED in words["basenet-norm-aug"]
 
 
 def test_a_wrong_name_is_told(capsys):
-    assert bench.main(["no-such-network"]) == 2
+    assert side_by_side.main(["no-such-network"]) == 2
     assert "no-such-network" in capsys.readouterr().err
 
 
 def test_a_head_is_refused_before_anything_is_measured(capsys):
-    assert bench.main(["birds-fc-basic"]) == 2
+    assert side_by_side.main(["birds-fc-basic"]) == 2
     assert "birds-fc-basic is a head on a pretrained network" in capsys.readouterr().err
 
 

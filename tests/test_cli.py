@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests import small
 from training import catalogue, data, rundir, toggles
-from training.cli import cli
+from training.cli import app
 from training.spec import SpecError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +39,7 @@ def pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
     """The one JSON object that the command prints."""
-    assert cli.main([*arguments, "--json"]) == code
+    assert app.main([*arguments, "--json"]) == code
     found = json.loads(capsys.readouterr().out)
     assert isinstance(found, dict)
     return found
@@ -49,7 +49,7 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -
 
 
 def test_light_commands_do_not_load_tensorflow() -> None:
-    code = "import sys; from training.cli.cli import main; main(sys.argv[1:]); print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    code = "import sys; from training.cli.app import main; main(sys.argv[1:]); print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     for command in (["list"], ["describe", "final"], ["runs"], ["data", "status"], ["fit", "--help"]):
         done = subprocess.run([sys.executable, "-c", code, *command], cwd=ROOT, capture_output=True, text=True)
         assert done.stdout.splitlines()[-1] == "False False", (command, done.stderr)
@@ -60,7 +60,7 @@ def test_list_is_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(rows) == [*catalogue.names(), *(head.name for head in catalogue.heads())]
     assert rows["basenet"]["macs"] == 614_050 and rows["basenet"]["report"]["accuracy"] == 0.4412
     assert rows["basenet-norm"]["parent"] == "basenet" and rows["basenet"]["shipped"] is False
-    assert cli.main(["list"]) == 0
+    assert app.main(["list"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in catalogue.names())
 
@@ -71,13 +71,13 @@ def test_describe_gives_layers_and_totals(capsys: pytest.CaptureFixture[str], fo
     file = folder / "mine.json"
     file.write_text(json.dumps(found["spec"]))
     assert answer(capsys, "describe", str(file)) == found
-    assert cli.main(["describe", "basenet"]) == 0
+    assert app.main(["describe", "basenet"]) == 0
     assert "24,197 parameters" in capsys.readouterr().out
 
 
 def test_describe_says_what_a_head_leaves_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert answer(capsys, "describe", "birds-best")["backbone"]["macs"] == pytest.approx(383_907_552 * (288 / 224) ** 2)
-    assert cli.main(["describe", "birds-finetune-fc"]) == 0
+    assert app.main(["describe", "birds-finetune-fc"]) == 0
     text = capsys.readouterr().out
     assert "the head alone: " in text and "Its backbone, ResNet50" in text and "trained, too" in text
 
@@ -88,14 +88,14 @@ def test_runs_and_data_status_are_objects(capsys: pytest.CaptureFixture[str]) ->
     [row] = answer(capsys, "runs")["runs"]
     assert row["run"] == run.id and row["state"] == "stopped" and row["test_accuracy"] is None
     assert [info["name"] for info in answer(capsys, "data", "status")["data"]] == list(data.NAMES)
-    assert cli.main(["runs"]) == cli.main(["data", "status"]) == 0
+    assert app.main(["runs"]) == app.main(["data", "status"]) == 0
 
 
 # --- Options -----------------------------------------------------------------------------------
 
 
 def test_every_toggle_is_an_option(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["fit", "--help"]) == 0
+    assert app.main(["fit", "--help"]) == 0
     text = capsys.readouterr().out
     for toggle in toggles.TOGGLES:
         assert f"--{toggle.key.replace('_', '-')}" in text
@@ -113,7 +113,7 @@ def test_options_make_the_spec(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setattr(commands, "fit", fit)
     options = ["--data", "cifar10", "--epochs", "2", "--seed", "7", "--pooling", "average", "--dropout", "0.1,0.1,0.25",
                "--horizontal-flip", "on", "--set", "fit.momentum=0.8", "--set", "batch_norm=all"]  # fmt: skip
-    assert cli.main(["fit", "basenet-norm-aug-es", *options]) == 0
+    assert app.main(["fit", "basenet-norm-aug-es", *options]) == 0
     base = catalogue.variant("basenet-norm-aug-es").spec
     assert asked == [base.replace({
         "data.name": "cifar10", "network.classes": 10, "fit.epochs": 2, "fit.early_stopping.max_epochs": 2,
@@ -158,7 +158,7 @@ WRONG = [
 def test_wrong_use_is_2_and_a_sentence(
     capsys: pytest.CaptureFixture[str], arguments: list[str], words: str, tmp_path: Path
 ) -> None:
-    assert cli.main(arguments) == 2
+    assert app.main(arguments) == 2
     out, err = capsys.readouterr()
     assert words in out + err and "Traceback" not in out + err
     assert not (tmp_path / "runs").exists(), "wrong use left a run"
@@ -176,21 +176,21 @@ def test_other_problems_are_1_and_a_sentence(capsys: pytest.CaptureFixture[str],
         (["export", run.id, "x.keras"], "let it finish first"),
         (["ship", run.id, "--as", "x"], "let it finish first"),
     ):
-        assert cli.main(arguments) == 1, arguments
+        assert app.main(arguments) == 1, arguments
         out, err = capsys.readouterr()
         assert words in err and out == "" and len(err.strip().splitlines()) == 1, (arguments, out, err)
 
 
 def test_pictures_that_do_not_fit_are_told_before_a_run_is_made(pictures: None) -> None:
-    from training.cli.commands import check_data
+    from training.preflight import check
 
-    check_data(small.spec())
+    check(small.spec())
     with pytest.raises(SpecError, match="8x8x3 and the network takes 16x16x3"):
-        check_data(small.spec(network__input_shape=[16, 16, 3]))
+        check(small.spec(network__input_shape=[16, 16, 3]))
     with pytest.raises(SpecError, match=r"set network\.classes=3"):
-        check_data(small.spec(network__classes=4))
+        check(small.spec(network__classes=4))
     with pytest.raises(SpecError, match="it is one of"):
-        check_data(small.spec(data__name="other"))
+        check(small.spec(data__name="other"))
 
 
 # --- From a spec to an answer ------------------------------------------------------------------
@@ -201,22 +201,22 @@ def test_a_network_from_training_to_prediction(
 ) -> None:
     spec, place = folder / "small.json", folder / "run"
     spec.write_text(small.spec().to_json())
-    assert cli.main(["fit", str(spec), "--run-dir", str(place), "--epochs", "2"]) == 0
+    assert app.main(["fit", str(spec), "--run-dir", str(place), "--epochs", "2"]) == 0
     out, _ = capsys.readouterr()
     assert "run: finished." in out and "Validation accuracy" in out
-    assert cli.main(["fit", str(spec), "--run-dir", str(place)]) == 1
+    assert app.main(["fit", str(spec), "--run-dir", str(place)]) == 1
     assert "already holds a run" in capsys.readouterr().err
 
     tested = answer(capsys, "evaluate", str(place))
     assert tested["data"] == "drawn" and tested["card"] is None and 0 <= tested["test"]["accuracy"] <= 1
     again = answer(capsys, "evaluate", str(place))
     assert again["test"] == tested["test"] and again["card"]["accuracy"] == tested["test"]["accuracy"]
-    assert cli.main(["evaluate", str(place)]) == 0
+    assert app.main(["evaluate", str(place)]) == 0
     assert "(as in its card)" in capsys.readouterr().out
     both = answer(capsys, "evaluate", str(place), "--flips")["test"]
     assert both["with_flips"]["pictures"] == both["pictures"] and both["with_flips"]["loss"] != both["loss"]
     card = json.loads((place / "card.json").read_text())["figures"]["test"]
-    assert {key: card[key] for key in both} == both and cli.main(["evaluate", str(place), "--flips"]) == 0
+    assert {key: card[key] for key in both} == both and app.main(["evaluate", str(place), "--flips"]) == 0
     assert f"with mirror images: accuracy {both['with_flips']['accuracy']:.4f}" in capsys.readouterr().out
 
     Image.fromarray(small.pictures(1, seed=4)[0][0]).save(folder / "a.png")
@@ -224,20 +224,20 @@ def test_a_network_from_training_to_prediction(
     top = found["pictures"][0]["top"]
     assert len(found["pictures"]) == 2 and len(top) == 2 and top[0]["probability"] >= top[1]["probability"]
     assert {entry["class"] for entry in top} <= set(small.CLASSES)
-    assert cli.main(["predict", str(place), str(folder / "a.png"), str(spec)]) == 1
+    assert app.main(["predict", str(place), str(folder / "a.png"), str(spec)]) == 1
     assert "small.json" in capsys.readouterr().err
-    assert cli.main(["predict", str(place), str(folder / "none.png")]) == 1
+    assert app.main(["predict", str(place), str(folder / "none.png")]) == 1
 
-    assert cli.main(["export", str(place), str(folder / "m.keras")]) == 0 and (folder / "m.keras").is_file()
-    assert cli.main(["export", str(place), str(folder / "no" / "m.keras")]) == 1
+    assert app.main(["export", str(place), str(folder / "m.keras")]) == 0 and (folder / "m.keras").is_file()
+    assert app.main(["export", str(place), str(folder / "no" / "m.keras")]) == 1
     assert "cannot be written" in capsys.readouterr().err
-    assert cli.main(["export", str(place), str(folder / "m.h5")]) == 2
+    assert app.main(["export", str(place), str(folder / "m.h5")]) == 2
     assert "must end in .keras" in capsys.readouterr().err and not (folder / "m.h5").exists()
 
     calibrated = answer(capsys, "calibrate", str(place))["calibration"]
-    assert calibrated["temperature"] > 0 and cli.main(["calibrate", str(place)]) == 0
+    assert calibrated["temperature"] > 0 and app.main(["calibrate", str(place)]) == 0
     assert "of its own validation pictures" in capsys.readouterr().out
-    assert cli.main(["features", str(place)]) == 2
+    assert app.main(["features", str(place)]) == 2
     assert "has no backbone" in capsys.readouterr().err
 
 
@@ -272,7 +272,7 @@ def test_a_failed_training_is_1_and_a_sentence(
     spec.write_text(
         small.spec(fit__learning_rate=10, fit__momentum=1, fit__epochs=60, network__activation="elu").to_json()
     )
-    assert cli.main(["fit", str(spec), "--run-dir", str(folder / "wild"), "--batch-norm", "off"]) == 1
+    assert app.main(["fit", str(spec), "--run-dir", str(folder / "wild"), "--batch-norm", "off"]) == 1
     out, err = capsys.readouterr()
     assert out == "" and "is too high" in err.splitlines()[-1] and "Traceback" not in err
 
@@ -293,12 +293,12 @@ def test_duplicates_are_looked_for_and_left_out_by_evaluate(
     from training.data import duplicates
     from training.data.duplicates import NearDuplicates, Pair
 
-    assert cli.main(["data", "duplicates", "drawn"]) == 1  # pictures of 8x8 here
+    assert app.main(["data", "duplicates", "drawn"]) == 1  # pictures of 8x8 here
     assert "another size" in capsys.readouterr().err
     monkeypatch.setattr(duplicates, "FOLDER", folder)
     spec, place = folder / "small.json", folder / "run"
     spec.write_text(small.spec(fit__epochs=1).to_json())
-    assert cli.main(["fit", str(spec), "--run-dir", str(place)]) == 0
+    assert app.main(["fit", str(spec), "--run-dir", str(place)]) == 0
     capsys.readouterr()
     first = answer(capsys, "evaluate", str(place))["test"]
     assert "without_near_duplicates" not in first
@@ -306,12 +306,12 @@ def test_duplicates_are_looked_for_and_left_out_by_evaluate(
     found = NearDuplicates("drawn", "made", "0" * 64, duplicates.checksum(images, labels), 0.5, 60, tuple(
         Pair(index, 0, False, 0.9, True) for index in range(20)))  # fmt: skip
     monkeypatch.setattr(duplicates, "find", lambda name, progress: found)
-    assert cli.main(["data", "duplicates", "drawn"]) == 0
+    assert app.main(["data", "duplicates", "drawn"]) == 0
     assert "20 of 60 test pictures of drawn (33.3 %)" in capsys.readouterr().out
     rest = answer(capsys, "evaluate", str(place))["test"]["without_near_duplicates"]
     assert rest["pictures"] == 40
     card = json.loads((place / "card.json").read_text())["figures"]["test"]
     assert card["without_near_duplicates"] == rest and {key: card[key] for key in first} == first
-    assert cli.main(["evaluate", str(place)]) == 0
+    assert app.main(["evaluate", str(place)]) == 0
     text = capsys.readouterr().out
     assert "(as in its card)" in text and "without the 20 that have a near-duplicate" in text

@@ -15,6 +15,7 @@ from tests.models import CLASSES, make_model
 from tests.page import APP, ran, show
 from training import confusions, data, paths, rundir
 from training.confusions import Confusions, Pair
+from training.data import duplicates
 from training.evaluate import evaluate
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,40 +44,69 @@ def test_it_is_stored_sparsely_and_read_back(tmp_path):
     assert confusions.read(run) == counted()
 
 
-@pytest.mark.parametrize("broken", ["{", "[]", '{"data": "birds", "classes": ["a"], "right": [1], "taken": [[0, 9, 1]]}',
-                                    '{"data": "birds", "classes": ["a"], "right": [1, 2], "taken": []}',
-                                    '{"data": "birds", "classes": ["a"], "right": [1], "taken": [], "known": "?"}',
-                                    '{"data": "birds", "classes": ["a"], "right": [1], "taken": [], "known": "wAA="}',
-                                    '{"data": "birds", "classes": ["a"], "right": [1], "taken": [], "known": "wA=="}'])  # fmt: skip
+@pytest.mark.parametrize("broken", [
+    "{", "[]", '{"data": "birds", "classes": ["a"], "right": [1], "taken": [[0, 9, 1]]}',
+    '{"data": "birds", "classes": ["a"], "right": [1, 2], "taken": []}',
+    '{"data": "birds", "classes": ["a"], "right": [Infinity], "taken": []}',
+    '{"data": "birds", "classes": ["a"], "right": [-1], "taken": []}',
+])  # fmt: skip
 def test_a_damaged_file_is_as_none(tmp_path, broken):
     (tmp_path / confusions.FILE).write_text(broken)
     assert confusions.read(rundir.RunDir(tmp_path)) is None
 
 
+@pytest.mark.parametrize("known", ["", '"?"', '"wA=="', '"wAA="', '"gAE="', "5", "null", '"\u00e9"'])
+def test_bits_that_do_not_fit_the_counts_are_none(tmp_path, known):
+    """One of one picture was recognized: the byte is 0x80, "gA==" in base 64."""
+    told = f', "known": {known}, "pictures": "x"' if known else ""
+    (tmp_path / confusions.FILE).write_text(f'{{"data": "birds", "classes": ["a"], "right": [1], "taken": []{told}}}')
+    found = confusions.read(rundir.RunDir(tmp_path))
+    assert found and found.right == (1,) and found.known == b"" and found.pictures == ""
+    assert confusions.Confusions.of("birds", ("a",), np.eye(1), np.zeros(1, int)).known == b"\x80"
+
+
 def test_two_networks_are_compared_picture_by_picture(tmp_path):
-    labels = np.arange(100) % 2
-    answers = {"first": np.where(np.arange(100) < 30, 1 - labels, labels),
-               "second": np.where((np.arange(100) >= 20) & (np.arange(100) < 60), 1 - labels, labels)}  # fmt: skip
-    runs = {}
-    for name, said in answers.items():
+    labels, runs = np.arange(100) % 2, {}
+    for name, wrong in (("first", slice(0, 30)), ("second", slice(20, 60))):
+        said = labels.copy()
+        said[wrong] = 1 - said[wrong]
         runs[name] = run = make_model(tmp_path / name)
-        confusions.write(run, Confusions.of("drawn", ("a", "b"), np.eye(2)[said], labels))
-    found = confusions.paired(runs["first"], runs["second"])
-    assert found == confusions.Paired(first=30, second=20, pictures=100) and found.difference == pytest.approx(-0.1)
-    gain = (labels == answers["second"]).astype(float) - (labels == answers["first"])
-    assert found.half == pytest.approx(1.96 * gain.std() / 10), "the standard error of the mean of the differences"
-    same = confusions.paired(runs["first"], runs["first"])
-    assert same and same.first == same.second == 0 and same.half == 0
-    runs["second"].change_card(lambda card: card["data"].update(sha256="1" * 64))
-    assert confusions.paired(runs["first"], runs["second"]) is None, "another copy of the pictures"
-    confusions.write(runs["first"], dataclasses.replace(confusions.read(runs["first"]), known=b""))
-    assert confusions.paired(runs["first"], runs["first"]) is None, "counted before pictures were kept"
+        confusions.write(run, Confusions.of("drawn", ("a", "b"), np.eye(2)[said], labels, "these"))
+        share = float((said == labels).mean())
+        run.change_card(lambda card, share=share: card["figures"].update(test={"accuracy": share, "loss": 1.0}))
+    first, second = runs["first"], runs["second"]
+    found = confusions.paired(first, second)
+    assert found == confusions.Paired(first=30, second=20, pictures=100)
+    kept = confusions.read(first)
+    confusions.write(first, dataclasses.replace(kept, pictures="others"))
+    assert confusions.paired(first, second) is None, "other pictures, or in another order"
+    confusions.write(first, dataclasses.replace(kept, known=b""))
+    assert confusions.paired(first, second) is None, "counted before these were kept"
+    confusions.write(first, kept)
+    second.change_card(lambda card: card["figures"]["test"].update(accuracy=0.61))
+    assert confusions.paired(first, second) is None, "counts of other weights than the card's"
+
+
+def test_the_paired_interval():
+    """Against the mean of the differences and its standard error, and where no picture differs."""
+    gain = np.repeat([1.0, -1.0, 0.0], [300, 200, 2000])
+    low, high = confusions.Paired(first=200, second=300, pictures=2500).interval
+    half = 1.96 * gain.std() / len(gain) ** 0.5
+    assert (low, high) == pytest.approx((gain.mean() - half, gain.mean() + half), abs=1e-4)
+    low, high = confusions.Paired(first=0, second=0, pictures=2500).interval
+    assert low == -high and 0.0005 < high < 0.002, "equal answers to these are no certainty about others"
+    low, high = confusions.Paired(first=0, second=1, pictures=1).interval
+    assert -1 <= low < high <= 1
 
 
 @pytest.fixture
 def places(tmp_path, monkeypatch):
     for variable, folder in (("PLUMAGE_MODELS", "models"), ("PLUMAGE_RUNS", "runs")):
         monkeypatch.setenv(variable, str(tmp_path / folder))
+
+
+def refuse(*_: object) -> None:
+    raise rundir.RunError("This folder cannot be written.")
 
 
 def test_evaluate_counts_once_and_for_models_measured_before(places, monkeypatch):
@@ -88,9 +118,13 @@ def test_evaluate_counts_once_and_for_models_measured_before(places, monkeypatch
     run.file(confusions.FILE).unlink()
     evaluate(run)
     found = confusions.read(run)
-    confusions.write(run, dataclasses.replace(found, known=b""))
+    assert found.known and found.pictures == duplicates.checksum(images, labels)
+    confusions.write(run, before := dataclasses.replace(found, known=b"", pictures=""))
+    with monkeypatch.context() as only_to_read:
+        only_to_read.setattr(confusions, "write_atomic", refuse)
+        assert evaluate(run)["test"] == test and confusions.read(run) == before, "figures all the same"
     evaluate(run)
-    assert found.known and confusions.read(run) == found, "a file of before gets what it lacks"
+    assert confusions.read(run) == found, "a file of before gets what it lacks"
     assert sum(found.right) == round(50 * test["accuracy"]) and found.totals == (2,) * 25
     assert found.classes[3] == CLASSES[3].replace("_", " ")
 

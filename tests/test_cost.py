@@ -1,13 +1,14 @@
 """The estimate of a training's time: its shape, and how trainings correct it."""
 
 import json
+import math
 import os
 from pathlib import Path
 
 import pytest
 
 from tests import small
-from training import catalogue, cost, rundir
+from training import catalogue, cost, describe, rundir
 from training.engine import batches, optimizer
 from training.spec import RunSpec
 
@@ -55,6 +56,28 @@ def test_muon_costs_the_same_in_a_step_of_any_batch() -> None:
     step = cost.estimate(spec("plumage", fit__batch_size=64)).step_seconds
     assert 0.02 * step < more[0] < 0.3 * step
     assert cost.estimate(spec("plumage", fit__optimizer="adam")).step_seconds == step
+
+
+@pytest.mark.parametrize("name", ["plumage", "sprint", "final"])
+def test_muon_s_work_is_counted_for_the_kernels_that_it_moves(name: str) -> None:
+    from training.engine import model
+
+    network = spec(name).network
+    moved = [
+        tuple(v.shape)
+        for key, v in model.variables(model.build(network)).items()
+        if v.trainable and optimizer.is_matrix(key, v.shape)
+    ]
+    work = sum(optimizer.orthogonal_macs(math.prod(shape[:-1]), shape[-1]) for shape in moved)
+    machine = cost.Machine(1e11, 5e10, 2)
+    told = cost._muon_work(spec(name, fit__optimizer="muon"), describe.describe(network), machine)
+    assert moved and told == pytest.approx(cost.ARITHMETIC * 2 * work / machine.flops)
+
+
+def test_a_training_by_sgd_says_what_adam_takes_and_less_of_muon(here: Path) -> None:
+    trained(here / "runs" / "one", spec("basenet"), seconds=12.0)
+    assert cost.estimate(spec("basenet", fit__optimizer="adam")).basis.startswith("measured")
+    assert cost.estimate(spec("basenet", fit__optimizer="muon")).basis.startswith("estimated, corrected")
 
 
 def test_the_work_of_muon_is_that_of_its_products() -> None:

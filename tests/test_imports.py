@@ -53,6 +53,16 @@ def test_training_imports_nothing_of_the_app(path):
     assert not imported(path) & {"streamlit", "pages", "app", "altair"}
 
 
+def test_the_command_line_and_the_queue_stand_above_the_engine():
+    """Nothing but `python -m training` imports the command line, nor the engine the queue."""
+    for path in [*LIBRARY, *PAGES]:
+        whole, names = path.read_text(encoding="utf-8"), short(path)
+        if not names.startswith(("training/cli/", "training/__main__")):
+            assert "from training.cli" not in whole, names
+        if names.startswith("training/engine/"):
+            assert "from training.queue" not in whole, names
+
+
 @pytest.mark.parametrize("path", PAGES, ids=short)
 def test_pages_hold_no_machine_learning(path):
     assert not imported(path) & {*TENSORFLOW, "torch", "sklearn", "scipy"}

@@ -55,9 +55,8 @@ def waiting(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            ours = (
-                process.environ().get("PLUMAGE_RUNS") == str(folder) and "training.queue.standby" in process.cmdline()
-            )
+            theirs = process.environ().get("PLUMAGE_RUNS")
+            ours = theirs == str(folder) and "training.queue.standby" in process.cmdline()
         except psutil.Error:
             continue
         if ours and process.status() != psutil.STATUS_ZOMBIE:
@@ -300,7 +299,7 @@ def test_a_crash_a_stop_and_a_resume(runs: Path) -> None:
 def test_a_run_outlives_whoever_started_it(runs: Path) -> None:
     code = """
 from tests.test_launcher import long_spec
-from training import launcher
+from training.queue import launcher
 print(launcher.submit(long_spec()).id)
 """
     root = Path(__file__).resolve().parent.parent

@@ -494,15 +494,19 @@ def test_two_runs_on_the_same_test_pictures_are_compared_picture_by_picture(plac
             for side, spec in (("a", DRAWN), ("b", DRAWN.replace({"network.pooling": "average"}))))  # fmt: skip
     for run, side in ((a, "a"), (b, "b")):
         logits = np.eye(25)[np.where(known[side], labels, (labels + 1) % 25)]
-        confusions.write(run, Confusions.of("drawn", tuple(map(str, range(25))), logits, labels))
+        confusions.write(run, Confusions.of("drawn", tuple(map(str, range(25))), logits, labels, "these"))
     names = f"{a.id},{b.id}"
-    told = said(show("compare", runs=names))
-    half = 1.96 * (known["b"].astype(float) - known["a"]).std() / 200**0.5
-    assert f"test accuracy +15.0 points (95 % interval ±{100 * half:.1f} from the choice of the pictures alone" in told
-    assert "110 of 200 pictures only" in told and "80 only" in told
+    at = show("compare", runs=names)
+    low, high = (text.signed(100 * end) for end in confusions.Paired(80, 110, 200).interval)
+    assert f"test accuracy +15.0 points (95 % interval {low} to {high} from the choice of the pictures alone" in said(
+        at
+    )
+    second, first = "basenet (Pooling average)", "basenet (Pooling max)"
+    assert f"of 200 pictures, {second} alone recognized 110 and {first} alone 80), loss" in said(at)
+    assert "Drawn pictures" in str(at.table[1].value), "the data set's title"
     b.change_card(lambda card: card["figures"]["test"].update(accuracy=0.5))
     told = said(show("compare", runs=names))
-    assert "test accuracy +5.0 points (95 % interval at most" in told, "a file of other figures than the card's"
+    assert "test accuracy +5.0 points (95 % interval at most" in told, "counts of other figures than the card's"
 
 
 def test_the_choice_is_in_the_address_and_what_is_gone_is_said(places: Path) -> None:

@@ -2,7 +2,7 @@
 
 This package describes, trains, stores and evaluates convolutional networks.  It never
 imports Streamlit, and importing it (or describing a network) never imports TensorFlow:
-only the modules that train or predict do (`model`, `engine`, `fit`, `worker`).
+only the modules that train or predict do (`training.engine`, `fit`, `predict` and what they call, inside their functions).
 """
 
 import os

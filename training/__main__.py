@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import suppress
 
-from training.cli.cli import main
+from training.cli.app import main
 
 if __name__ == "__main__":
     code = main()

@@ -1,7 +1,6 @@
 """How long a training takes on this machine, estimated from the spec alone, without TensorFlow.
 
-A step's time is modelled as arithmetic, memory traffic, augmentation and a fixed cost a
-layer.  The four coefficients were fitted to the CPU time of 16 designs trained by the engine
+A step's time is modelled as arithmetic, memory traffic, augmentation, a fixed cost a layer, and what Muon adds.  The four coefficients were fitted to the CPU time of 16 designs trained by the engine
 (BaseNet to the provisional design, batches of 16 to 256), all within 26 % of it; they are
 relative to what this machine's cores and memory do, measured once in a fifth of a second.
 Trainings that were run here then correct the estimate.
@@ -95,7 +94,7 @@ def _muon_work(spec: RunSpec, description: Description, machine: Machine) -> flo
     """Seconds of one core for what Muon adds to a step, whatever the batch."""
     if spec.fit.optimizer != "muon":
         return 0.0
-    kernels = [layer for layer in description.layers[:-2] if layer.kind in ("conv", "dense") and not layer.fixed]
+    kernels = [k for k in description.layers if k.kernel_weights and k.name != "output" and not k.fixed]
     columns = [layer.filters or layer.units for layer in kernels]
     macs = sum(optimizer.orthogonal_macs(k.kernel_weights // n, n) for k, n in zip(kernels, columns, strict=True))
     return ARITHMETIC * 2 * macs / machine.flops

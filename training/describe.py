@@ -45,7 +45,9 @@ class Layer:
     units: int = 0
     activation: str = ""
     source: str = ""  # of an add: the layer whose output is added
-    fixed: bool = False  # a convolution without bias, its kernel computed from the pictures (`training.engine.whitening`)
+    fixed: bool = (
+        False  # a convolution without bias, its kernel computed from the pictures (`training.engine.whitening`)
+    )
 
     @property
     def activation_bytes(self) -> int:

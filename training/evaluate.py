@@ -2,13 +2,14 @@
 
 This module alone calls `training.data.load_test` for a run (`training.drawn_study` does for its own, of drawn
 pictures, which choose nothing, and `training.data.duplicates` compares pictures).  The figures of a run's own data set are
-kept in its card, and which classes it takes for which beside it; asked again, they are
+kept in its card, and beside it which classes it takes for which and which pictures it recognizes; asked again, they are
 computed again and compared with the card's.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,9 @@ def evaluate(run: RunDir, flips: bool = False) -> dict[str, Any]:
         taken["with_flips"] = figures((logits + classifier.logits(images[:, :, ::-1])) / 2, labels)
     if all(stored[key] == taken[key] for key in taken if stored and key in stored):
         if (counted := confusions.read(run)) is None or not counted.known:
-            confusions.write(run, confusions.Confusions.of(name, predict.class_names(card), logits, labels))
+            names, pictures = predict.class_names(card), duplicates.checksum(images, labels)
+            with suppress(RunError if counted else ()):  # a model in a folder that is for reading only
+                confusions.write(run, confusions.Confusions.of(name, names, logits, labels, pictures))
         if new := {key: value for key, value in taken.items() if key not in (stored or {})}:
             when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
             # What another evaluation has stored meanwhile stands.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.shared import controls, present, runs, text
-from training import registry
+from training import preflight, registry
 from training.card import on_gpu
-from training.cli import commands
 from training.data import DataError
+from training.queue import launcher
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
 
@@ -30,7 +30,7 @@ def offer(records: Sequence[RunDir]) -> None:
     st.caption("Of these, card and curves ship, not the weights; a training makes them again.")
     for record in records:
         try:
-            commands.check_data(record.spec())
+            preflight.check(record.spec())
         except (DataError, RunError, SpecError) as error:
             st.caption(f"{record.id} cannot be trained here yet. {text.plain(str(error))}")
             continue
@@ -54,7 +54,8 @@ def _told(record: RunDir) -> str:
 def begin(spec: RunSpec) -> None:
     """Put a training of `spec` into the queue; a button's callback, after which `follow` shows the run."""
     try:
-        st.session_state[BEGUN] = commands.enqueue(spec)["run"]
+        preflight.check(spec)
+        st.session_state[BEGUN] = launcher.submit(spec).id
     except (DataError, RunError, SpecError, OSError) as error:
         controls.refuse(f"It could not be started. {error}")
 

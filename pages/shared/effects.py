@@ -47,7 +47,7 @@ def parent_of(spec: RunSpec) -> str | None:
 
 def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None, paired: Paired | None) -> str:
     """What `change` did to accuracy and loss, with what may be chance; empty where nothing is measured."""
-    (a, _, old), (b, spec, new) = before, after
+    (a, first, old), (b, spec, new) = before, after
     parts = []
     if spec.data.name not in data.NAMES:
         return ""
@@ -56,26 +56,30 @@ def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None, 
         p, q = old[f"{part}_accuracy"], new[f"{part}_accuracy"]
         if p is None or q is None:
             continue
-        # A file of other figures than the card's tells nothing.
-        pairs = paired if part == "test" and paired and abs(paired.difference - (q - p)) < 1e-6 else None
-        alone = (
-            f"{pairs.second:,} of {pairs.pictures:,} pictures only {b} knew, {pairs.first:,} only {a}" if pairs else ""
-        )
+        pairs = paired if part == "test" else None
+        alone = (f"of {pairs.pictures:,} pictures, {b} alone recognized {pairs.second:,} and {a} alone {pairs.first:,}"
+                 if pairs else "")  # fmt: skip
         if part == "test" and over_seeds and over_seeds.low is not None and over_seeds.high is not None:
             parts.append(
                 f"test accuracy over all stored seeds {text.signed(100 * over_seeds.difference)} points (95 % interval "
-                f"{text.signed(100 * over_seeds.low)} to {text.signed(100 * over_seeds.high)})"
-                + (f"; of the two here, {alone}" if alone else "")
+                f"{_interval(over_seeds.low, over_seeds.high)}){f'; by the two here, {alone}' * bool(alone)}"
             )
             continue
-        # Without pairs, as of independent pictures; both were asked about the same ones, which makes it less.
-        chance = pairs.half if pairs else 1.96 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
+        if pairs:
+            chance = f"95 % interval {_interval(*pairs.interval)} from the choice of the pictures alone: {alone}"
+        else:
+            # As of independent pictures; where both were asked about the same ones, it is less.
+            half = 1.96 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
+            same = part == "test" or first.data.validation == spec.data.validation
+            most = "at most" if same else "about"
+            chance = f"95 % interval {most} ±{100 * half:.1f} from the choice of the pictures alone"
         loss = text.signed(new[f"{part}_loss"] - old[f"{part}_loss"], 3)
-        parts.append(
-            f"{part} accuracy {text.signed(100 * (q - p))} points (95 % interval {'' if pairs else 'at most '}±{100 * chance:.1f} "
-            f"from the choice of the pictures alone{': ' if alone else ''}{alone}), loss {loss}"
-        )
+        parts.append(f"{part} accuracy {text.signed(100 * (q - p))} points ({chance}), loss {loss}")
     return f"**{change}** ({b} against {a}): {'; '.join(parts)}.{_reported(before, after)}" if parts else ""
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{text.signed(100 * low)} to {text.signed(100 * high)}"
 
 
 def _reported(before: Side, after: Side) -> str:

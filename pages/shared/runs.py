@@ -109,7 +109,8 @@ def settings(spec: RunSpec, paths: Iterable[str]) -> dict[str, str]:
             words[toggle.label] = "off" if toggle.kind == "slider" and value == 0 else toggle.to_text(value)
         else:
             of_none = path in ("data.backbone_size", "data.backbone_stage") and spec.data.backbone is None
-            words[_LABELS.get(path, path)] = _word(None if of_none else flatten(spec).get(path))
+            word = _word(None if of_none else flatten(spec).get(path))
+            words[_LABELS.get(path, path)] = text.data_title(word) if path == "data.name" else word
     return words
 
 

@@ -28,14 +28,13 @@ POINTS: dict[str, tuple[str, tuple[float, ...]]] = {
     "width": ("network.width", (0.25, 0.5, 1, 2)),
     "classes": ("network.classes", (10, 25, 100, 1000)),
 }
+MODULE = "training.bench.growth"
 PICTURES = 1024  # random ones: speed does not depend on what they show
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the tables, write JSON; the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.bench.growth", description="How the cost of training grows."
-    )
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}", description="How the cost of training grows.")
     parser.add_argument("networks", nargs="*", default=NETWORKS, help="catalogue entries")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a measurement")
@@ -114,15 +113,7 @@ def _peak() -> float:
 
 
 def _process(spec: RunSpec, seconds: float) -> dict[str, Any]:
-    command = [
-        sys.executable,
-        "-m",
-        "training.bench.growth",
-        "--seconds",
-        str(seconds),
-        "--point",
-        spec.model_dump_json(),
-    ]
+    command = [sys.executable, "-m", MODULE, "--seconds", str(seconds), "--point", spec.model_dump_json()]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet)
     return json.loads(done.stdout.splitlines()[-1])

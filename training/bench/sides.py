@@ -1,4 +1,4 @@
-"""The sides that `training.bench.bench` lets take turns: this engine, parts of it, Keras in three ways, PyTorch."""
+"""The sides that `training.bench.side_by_side` lets take turns: this engine, parts of it, Keras in three ways, PyTorch."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ own figures (test loss and accuracy, epochs); where the report gives none, it is
 
 from __future__ import annotations
 
-from training.catalogue import ladder, transfer  # noqa: F401 - they fill the table
+from training.catalogue import backbone_heads, ladder  # noqa: F401 - they fill the table
 from training.catalogue.entry import TABLE, Report, Variant
 from training.spec import RunSpec, SpecError, parse
 

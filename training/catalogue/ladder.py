@@ -114,9 +114,9 @@ add("plumage-long", "plumage-cutmix", "recipe", "Plumage, cutmix, long",
 add("plumage-decay", "plumage", "weight_decay", "Plumage, more decay",
     "Kernels shrink forty times as fast: the training pictures are learned a little later, and others are known better.",
     fit__weight_decay=0.02)  # fmt: skip
-add("plumage-muon", "plumage-cutmix", "optimizer", "Plumage, cutmix, Muon",
-    "Muon moves every kernel equally far in all directions, where SGD hardly moves it in most. Twice the batch, so that its "
-    "own work is done half as often.",
+add("plumage-muon", "plumage-cutmix", "recipe", "Plumage, cutmix, Muon",
+    "Muon in place of SGD, which moves each hidden kernel equally far in all directions, with the rate, weight decay and "
+    "averaging that suit it, and twice the batch, since its own work in a step is the same for any.",
     fit__optimizer="muon", fit__learning_rate=0.02, fit__weight_decay=0.1, fit__batch_size=128, fit__average=0.998)  # fmt: skip
 add("sprint", "plumage", "network", "Sprint",
     "Made to be trained fast, after Keller Jordan's airbench94 (2024, arXiv:2404.00498): six convolutions behind a layer "

@@ -1,16 +1,15 @@
-"""What the commands of `training.cli.cli` do that is more than one call."""
+"""What the commands of `training.cli.app` do that is more than one call."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from training import data, rundir, teacher
+from training import preflight, rundir
 from training.cli import console
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec, SpecError
 from training.status import whole_epochs
-from training.transfer import backbones, pretrained
 
 
 def fit(spec: RunSpec | None, directory: Path | None, resume: bool, quiet: bool) -> dict[str, Any]:
@@ -41,45 +40,15 @@ def _run(spec: RunSpec | None, directory: Path | None, resume: bool) -> RunDir:
         return run
     if spec is None:
         raise RunError(f"{directory} is not a run: it has no spec.json.")
-    check_data(spec)
+    preflight.check(spec)
     return rundir.create(spec, directory)
-
-
-def check_data(spec: RunSpec) -> None:
-    """Raise `DataError` or `SpecError` where the run could not begin: its pictures are missing or do not fit."""
-    if spec.data.name not in data.NAMES:
-        raise SpecError(f"data.name = {spec.data.name!r} is not possible: it is one of {', '.join(data.NAMES)}.")
-    info = data.info(spec.data.name)
-    if not info.available:
-        raise data.DataError(f"{info.title} is not here; get it with: {info.how}")
-    if spec.data.backbone is None and tuple(spec.network.input_shape) != tuple(info.picture_size):
-        shapes = ["x".join(map(str, shape)) for shape in (info.picture_size, spec.network.input_shape)]
-        raise SpecError(f"The pictures of {info.name} are {shapes[0]} and the network takes {shapes[1]}; "
-                        "choose other pictures, or set network.input_shape.")  # fmt: skip
-    if spec.data.backbone:
-        try:
-            backbone = backbones.of(spec.data)
-            # Where all is trained at once, training begins with the file that ships.
-            backbone.check(compact=spec.fit.fine_tune == "all at once")
-        except pretrained.WeightsError as error:
-            raise data.DataError(str(error)) from None
-        map_shape = backbone.map_shape
-        if spec.network.input_shape not in (map_shape, map_shape[-1:]):
-            raise SpecError(f"network.input_shape = {list(spec.network.input_shape)} is not possible: {spec.data.backbone} "
-                            f"gives {list(map_shape[-1:])} pooled, or {list(map_shape)}, of pictures of "
-                            f"{spec.data.backbone_size} pixels a side, to the end of {spec.data.backbone_stage}.")  # fmt: skip
-    if spec.fit.teacher:
-        teacher.of(spec)
-    if spec.network.classes != info.classes:
-        raise SpecError(f"{info.name} has {info.classes} classes and the network {spec.network.classes}; "
-                        f"set network.classes={info.classes}.")  # fmt: skip
 
 
 def enqueue(spec: RunSpec) -> dict[str, Any]:
     """Leave the training to the queue; how the run stands."""
     from training.queue import launcher
 
-    check_data(spec)
+    preflight.check(spec)
     return row(launcher.submit(spec))
 
 

@@ -1,6 +1,6 @@
 """The commands over all of the report: train its table or its bird systems, show the results, measure the speed.
 
-`training.cli.cli` gives them their names.
+`training.cli.app` gives them their names.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def birds(
     if unknown := [name for name in only or [] if name not in known]:
         raise SpecError(f"There is no bird system {unknown[0]!r}; there are {', '.join(known)}.")
     try:
-        done = everything.run(backbone, only or known, lambda text: print(text, flush=True), queue)
+        with console.Download() as progress:
+            done = everything.run(backbone, only or known, lambda text: print(text, flush=True), queue, progress.show)
     except WeightsError as error:
         raise RunError(str(error)) from None
     if not done:

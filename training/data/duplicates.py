@@ -106,7 +106,9 @@ def write(found: NearDuplicates) -> Path:
 
 def checksum(images: Images, labels: Labels) -> str:
     """SHA-256 of pictures and labels in their order."""
-    return hashlib.sha256(images.tobytes() + labels.astype("<i4").tobytes()).hexdigest()
+    digest = hashlib.sha256(np.ascontiguousarray(images))  # not a copy of what may be half a gigabyte
+    digest.update(labels.astype("<i4").tobytes())
+    return digest.hexdigest()
 
 
 def find(name: str, progress: Callable[[int, int], None] = lambda done, total: None) -> NearDuplicates:

@@ -1,1 +1,1 @@
-"""One training step of a network on a batch: the pictures changed, the network built and computed, its weights moved."""
+"""Training steps: which pictures a batch has and how they are changed, the network built and computed, its weights moved."""

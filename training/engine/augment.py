@@ -18,10 +18,8 @@ from training.spec import Augmentation
 if TYPE_CHECKING:
     import tensorflow as tf
 
-DRAWS, CUTOUT_DRAWS = (
-    7,
-    2,
-)  # uniform numbers in [0, 1) for a picture: see `training.engine.augment_reference.parameters`
+# Uniform numbers in [0, 1) for a picture: see `training.engine.augment_reference.parameters`.
+DRAWS, CUTOUT_DRAWS = 7, 2
 
 
 def augment(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:

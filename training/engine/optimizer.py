@@ -36,7 +36,7 @@ def is_matrix(name: str, shape: Sequence[int]) -> bool:
 
 
 def orthogonal_macs(rows: int, columns: int) -> int:
-    """Multiply-adds of `orthogonal`, which Muon computes for every such kernel in every step."""
+    """Multiply-adds of `orthogonal`, which Muon computes in every step for every kernel that `is_matrix` names."""
     short, long = sorted((rows, columns))
     return NEWTON_SCHULZ_STEPS * (2 * short**2 * long + short**3)
 

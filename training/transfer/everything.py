@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from training import catalogue, cost, data, rundir
-from training.cli import console
 from training.describe import describe
 from training.hardware import computes_bfloat16
 from training.paths import runs_dir
@@ -101,10 +100,12 @@ def _runs(backbone: Backbone, chosen: list[str]) -> dict[str, RunDir]:
     return {name: RunDir(runs_dir() / f"{name}-{backbone.name}") for name in chosen}
 
 
-def run(backbone_name: str, chosen: list[str], say: Callable[[str], None], queue: bool = False) -> bool:
+def run(backbone_name: str, chosen: list[str], say: Callable[[str], None], queue: bool = False,
+        fetching: Callable[[str, int, int], None] = lambda what, done, total: None) -> bool:  # fmt: skip
     """Fit every chosen system that is not finished, or leave it to the queue; True when all are finished or queued.
 
-    The pictures and the backbone's weights are downloaded where they are missing.
+    The pictures and the backbone's weights are downloaded where they are missing; fetching(what, bytes done, of how many)
+    is told of the pictures.
     Raises `WeightsError`, `DataError` and `RunError`, each with what to do.
     """
     backbone = get(backbone_name)
@@ -112,8 +113,7 @@ def run(backbone_name: str, chosen: list[str], say: Callable[[str], None], queue
     backbone.deployed()  # the small download first
     info = data.info("birds")
     if not info.available:
-        with console.Download() as progress:
-            info = data.fetch("birds", progress.show)
+        info = data.fetch("birds", fetching)
     forward, rate = measure(backbone)
     todo = {}
     for name, run in _runs(backbone, chosen).items():
