@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import generate
+from docs import benches, generate
 
 ROOT = Path(generate.__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("models/*.md")])
@@ -32,6 +32,15 @@ def test_text_outside_the_marks_stays():
     assert generate.between(new, "figures", "new") == new
     with pytest.raises(ValueError, match="missing"):
         generate.between(text, "other", "new")
+
+
+def test_a_recipe_is_timed_by_steps_like_its_own_or_not_at_all():
+    for measured in benches.benches().values():
+        assert benches.step(measured, "plumage-long", benches.ENGINE) == benches.step(
+            measured, "plumage", benches.ENGINE
+        )
+        assert benches.step(measured, "plumage-muon", benches.ENGINE) is None, "another batch and another optimizer"
+        assert benches.step(measured, "final-taught", benches.ENGINE) is None, "its teacher answers in every step"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -503,7 +503,7 @@ def test_two_runs_on_the_same_test_pictures_are_compared_picture_by_picture(plac
     )
     second, first = "basenet (Pooling average)", "basenet (Pooling max)"
     assert f"of 200 pictures, {second} alone recognized 110 and {first} alone 80), loss" in said(at)
-    assert "Drawn pictures" in str(at.table[1].value), "the data set's title"
+    assert "Drawn textured shapes" in str(at.table[1].value), "the data set's title"
     b.change_card(lambda card: card["figures"]["test"].update(accuracy=0.5))
     told = said(show("compare", runs=names))
     assert "test accuracy +5.0 points (95 % interval at most" in told, "counts of other figures than the card's"
