@@ -73,7 +73,9 @@ def test_two_networks_are_compared_picture_by_picture(tmp_path):
         runs[name] = run = make_model(tmp_path / name)
         confusions.write(run, Confusions.of("drawn", ("a", "b"), np.eye(2)[said], labels, "these"))
         share = float((said == labels).mean())
-        run.change_card(lambda card, share=share: card["figures"].update(test={"accuracy": share, "loss": 1.0}))
+        run.change_card(
+            lambda card, share=share: card["figures"].update(test={"accuracy": share, "loss": 1.0, "pictures": 100})
+        )
     first, second = runs["first"], runs["second"]
     found = confusions.paired(first, second)
     assert found == confusions.Paired(first=30, second=20, pictures=100)

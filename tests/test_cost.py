@@ -63,11 +63,8 @@ def test_muon_s_work_is_counted_for_the_kernels_that_it_moves(name: str) -> None
     from training.engine import model
 
     network = spec(name).network
-    moved = [
-        tuple(v.shape)
-        for key, v in model.variables(model.build(network)).items()
-        if v.trainable and optimizer.is_matrix(key, v.shape)
-    ]
+    variables = model.trainable(model.build(network))
+    moved = [tuple(v.shape) for key, v in variables.items() if optimizer.is_matrix(key, v.shape)]
     work = sum(optimizer.orthogonal_macs(math.prod(shape[:-1]), shape[-1]) for shape in moved)
     machine = cost.Machine(1e11, 5e10, 2)
     told = cost._muon_work(spec(name, fit__optimizer="muon"), describe.describe(network), machine)

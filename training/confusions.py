@@ -98,7 +98,7 @@ class Paired:
         """
         pictures, gain = self.pictures + 2, self.second - self.first
         half = 1.96 * sqrt(self.first + self.second + 1 - gain**2 / pictures)
-        return (gain - half) / pictures, (gain + half) / pictures
+        return max(-1.0, (gain - half) / pictures), min(1.0, (gain + half) / pictures)
 
 
 def paired(first: RunDir, second: RunDir) -> Paired | None:
