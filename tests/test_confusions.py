@@ -127,6 +127,15 @@ def test_evaluate_counts_once_and_for_models_measured_before(places, monkeypatch
         assert evaluate(run)["test"] == test and confusions.read(run) == before, "figures all the same"
     evaluate(run)
     assert confusions.read(run) == found, "a file of before gets what it lacks"
+    confusions.write(run, before)
+    run.change_card(lambda card: card["figures"]["test"].update(loss=test["loss"] + 1e-6))
+    evaluate(run)
+    assert confusions.read(run) == found, "another processor rounds otherwise and counts the same"
+    other = dataclasses.replace(before, right=(found.right[0] + 1, *found.right[1:]))
+    confusions.write(run, other)
+    evaluate(run)
+    assert confusions.read(run) == other, "counts of other answers stay as they are"
+    confusions.write(run, found)
     assert sum(found.right) == round(50 * test["accuracy"]) and found.totals == (2,) * 25
     assert found.classes[3] == CLASSES[3].replace("_", " ")
 

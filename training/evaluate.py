@@ -43,7 +43,7 @@ def evaluate(run: RunDir, flips: bool = False) -> dict[str, Any]:
     the test pictures, "test" has the figures "without_near_duplicates", too, and with `flips` those "with_flips": of the
     mean logits of each picture and its mirror image.  Only the first
     figures are stored, and the first count of the run's confusions; what was measured before gets what it
-    lacks where the other figures come out as they were.
+    lacks where the other figures, or counts, come out as they were.
     Raises `RunError` and `training.data.DataError`, also where the first figures would be of another copy of the
     pictures than the card says; the exact pixels and their JPEG copy have one name.
     """
@@ -69,13 +69,17 @@ def evaluate(run: RunDir, flips: bool = False) -> dict[str, Any]:
         taken["without_near_duplicates"] = figures(logits[keep], labels[keep])
     if flips:
         taken["with_flips"] = figures((logits + classifier.logits(images[:, :, ::-1])) / 2, labels)
-    if all(stored[key] == taken[key] for key in taken if stored and key in stored):
-        if (counted := confusions.read(run)) is None or not counted.known:
-            names, pictures = predict.class_names(card), duplicates.checksum(images, labels)
-            with suppress(RunError if counted else ()):  # a model in a folder that is for reading only
-                confusions.write(run, confusions.Confusions.of(name, names, logits, labels, pictures))
-        if new := {key: value for key, value in taken.items() if key not in (stored or {})}:
-            when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-            # What another evaluation has stored meanwhile stands.
-            run.change_card(lambda card: card["figures"].update(test=when | new | (card["figures"].get("test") or {})))
+    same = all(stored[key] == taken[key] for key in taken if stored and key in stored)
+    counted, names = confusions.read(run), predict.class_names(card)
+    again = confusions.Confusions.of(name, names, logits, labels, duplicates.checksum(images, labels))
+    if counted is None:
+        if same:
+            confusions.write(run, again)
+    elif not counted.known and (counted.right, counted.taken) == (again.right, again.taken):
+        with suppress(RunError):  # a model in a folder that is for reading only
+            confusions.write(run, again)
+    if same and (new := {key: value for key, value in taken.items() if key not in (stored or {})}):
+        when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        # What another evaluation has stored meanwhile stands.
+        run.change_card(lambda card: card["figures"].update(test=when | new | (card["figures"].get("test") or {})))
     return {"run": run.id, "data": name, "test": taken, "card": stored}
