@@ -57,12 +57,15 @@ def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None, 
         if p is None or q is None:
             continue
         pairs = paired if part == "test" else None
-        alone = (f"of {pairs.pictures:,} pictures, {b} alone recognized {pairs.second:,} and {a} alone {pairs.first:,}"
-                 if pairs else "")  # fmt: skip
+        alone = ""
+        if pairs:
+            alone = (
+                f"of {pairs.pictures:,} pictures, {b} alone recognized {pairs.second:,} and {a} alone {pairs.first:,}"
+            )
         if part == "test" and over_seeds and over_seeds.low is not None and over_seeds.high is not None:
             parts.append(
                 f"test accuracy over all stored seeds {text.signed(100 * over_seeds.difference)} points (95 % interval "
-                f"{_interval(over_seeds.low, over_seeds.high)}){f'; by the two here, {alone}' * bool(alone)}"
+                f"{_interval(over_seeds.low, over_seeds.high)})" + (f"; with the seeds here, {alone}" if alone else "")
             )
             continue
         if pairs:

@@ -115,8 +115,8 @@ add("plumage-decay", "plumage", "weight_decay", "Plumage, more decay",
     "Kernels shrink forty times as fast: the training pictures are learned a little later, and others are known better.",
     fit__weight_decay=0.02)  # fmt: skip
 add("plumage-muon", "plumage-cutmix", "recipe", "Plumage, cutmix, Muon",
-    "Muon in place of SGD, which moves each hidden kernel equally far in all directions, with the rate, weight decay and "
-    "averaging that suit it, and twice the batch, since its own work in a step is the same for any.",
+    "SGD gives way to Muon, which moves each hidden kernel equally far in all directions; rate, weight decay and averaging "
+    "suit it, and the batch is twice as large, since Muon's own work in a step is the same for any.",
     fit__optimizer="muon", fit__learning_rate=0.02, fit__weight_decay=0.1, fit__batch_size=128, fit__average=0.998)  # fmt: skip
 add("sprint", "plumage", "network", "Sprint",
     "Made to be trained fast, after Keller Jordan's airbench94 (2024, arXiv:2404.00498): six convolutions behind a layer "
