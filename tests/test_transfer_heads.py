@@ -471,21 +471,21 @@ def test_fine_tuning_and_export_see_the_larger_pictures_too(birds):
 
 
 def test_a_head_of_another_map_is_refused_before_anything_is_computed(birds, monkeypatch):
-    from training.cli import commands
+    from training import preflight
 
     monkeypatch.setattr(data, "NAMES", ("birds",))
-    commands.check_data(spec((9, 9, 16), "birds-fc", **{"data.backbone_size": 288}))
+    preflight.check(spec((9, 9, 16), "birds-fc", **{"data.backbone_size": 288}))
     for shape, size in (((7, 7, 16), 288), ((17,), 224)):
         with pytest.raises(SpecError, match=r"gives \[16\] pooled, or \[\d, \d, 16\]"):
-            commands.check_data(
+            preflight.check(
                 spec(shape, "birds-fc" if len(shape) > 1 else "birds-fc-basic", **{"data.backbone_size": size})
             )
     with pytest.raises(rundir.RunError, match="no run and no shipped model"):
-        commands.check_data(spec((16,), "birds-finetune-repaired", **{"fit.teacher": "nobody"}))
+        preflight.check(spec((16,), "birds-finetune-repaired", **{"fit.teacher": "nobody"}))
 
 
 def test_a_fine_tuning_of_all_at_once_begins_with_the_file_that_ships(birds, monkeypatch, tmp_path):
-    from training.cli import commands
+    from training import preflight
 
     def missing():
         raise pretrained.WeightsError("The weights in full are not here.")
@@ -496,10 +496,10 @@ def test_a_fine_tuning_of_all_at_once_begins_with_the_file_that_ships(birds, mon
     backbone = replace(backbones.of(spec((9, 9, 16), "birds-fc").data), source=missing)
     monkeypatch.setattr(backbones, "of", lambda _: backbone)
     monkeypatch.setattr(backbones, "shipped", lambda _: shipped)
-    commands.check_data(spec((7, 7, 16), "birds-finetune-fc"))
+    preflight.check(spec((7, 7, 16), "birds-finetune-fc"))
     for name, shape in (("birds-fc", (7, 7, 16)), ("birds-finetune-repaired", (16,))):
         with pytest.raises(data.DataError, match="in full are not here"):
-            commands.check_data(spec(shape, name))
+            preflight.check(spec(shape, name))
 
 
 def test_the_time_of_a_system_grows_with_the_area_of_its_pictures():
