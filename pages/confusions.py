@@ -169,7 +169,9 @@ def _card(counted: Confusions, pair: Pair, examples: Mapping[int, Sequence[str]]
     )
     ways = [(pair.first, pair.second, pair.forth), (pair.second, pair.first, pair.back)]
     lines = "<br/>".join(
-        f"{count} of {counted.totals[a]} {names[a]} taken for {names[b]}" for a, b, count in ways if count
+        f"{count:,} of {counted.totals[a]:,} pictures of {names[a]} taken for {names[b]}"
+        for a, b, count in ways
+        if count
     )
     return f'<div class="pair"><div class="two">{halves}</div><p>{lines}</p></div>'
 

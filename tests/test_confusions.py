@@ -161,7 +161,7 @@ def test_the_page_without_and_with_confusions(places):
     assert "spread over 0 pairs" in at.markdown[0].value and 'class="pair"' not in html(at)
     at = page(model="one-wrong")
     assert "**96** were recognized" in at.markdown[0].value
-    assert "4 of 4 class 3 taken for class 4" in html(at)
+    assert "4 of 4 pictures of class 3 taken for class 4" in html(at)
     assert html(at).count("<img src=") == 4  # two drawn pictures of each of the two
     at.selectbox(key="class-one-wrong").set_value(4).run()
     assert "4 pictures of others were taken for it" in at.markdown[0].value

@@ -167,8 +167,13 @@ def test_names_tell_runs_apart() -> None:
     "a, b, words",
     [
         ("basenet", "basenet-norm", "+ normalization"),
-        ("basenet-norm", "basenet-norm-aug", "+ augmentation (one step of the catalogue, 4 settings)"),
-        ("provisional", "final", "Final design (one step of the catalogue, 2 settings)"),
+        (
+            "basenet-norm",
+            "basenet-norm-aug",
+            "+ augmentation (Shift sideways, Shift up and down, Zoom, Flip left and right changed together)",
+        ),
+        ("provisional", "final", "Final design (Layers, Dropout changed together)"),
+        ("plumage", "plumage-cutmix", "Plumage, cutmix (Cutmix: off to 0.5)"),
         ("basenet", "basenet-bn", ""),
     ],
 )
@@ -179,7 +184,7 @@ def test_one_step_in_the_catalogue(a: str, b: str, words: str) -> None:
 def test_a_step_names_the_backbone_that_the_runs_have() -> None:
     lite = {"data.backbone": "efficientnet-lite0", "network.input_shape": [7, 7, 1280]}
     a, b = (catalogue.variant(name).spec.replace(lite) for name in ("birds-finetune-fc", "birds-finetune-simple"))
-    assert runs.one_step(a, b) == "Birds: all of EfficientNet-Lite0 trained, simple head"
+    assert runs.one_step(a, b).startswith("Birds: all of EfficientNet-Lite0 trained, simple head (")
     theirs = [catalogue.variant(spec.name).spec for spec in (a, b)]
     assert "all of ResNet-50 trained" in runs.one_step(*theirs)
 
@@ -498,15 +503,26 @@ def test_two_runs_on_the_same_test_pictures_are_compared_picture_by_picture(plac
     names = f"{a.id},{b.id}"
     at = show("compare", runs=names)
     low, high = (text.signed(100 * end) for end in confusions.Paired(80, 110, 200).interval)
-    assert f"test accuracy +15.0 points (95 % interval {low} to {high} from the choice of the pictures alone" in said(
+    assert f"Test accuracy +15.0 points, beyond the chance of pictures (95 % interval {low} to {high}): of 200" in said(
         at
     )
     second, first = "basenet (Pooling average)", "basenet (Pooling max)"
-    assert f"of 200 pictures, {second} alone recognized 110 and {first} alone 80), loss" in said(at)
+    assert f"of 200 pictures, 110 only {second} recognized, 80 only {first}. Validation accuracy +0.0" in said(at)
+    assert "perhaps the chance of pictures" in said(at), "of validation pictures it is not known which"
     assert "Drawn textured shapes" in str(at.table[1].value), "the data set's title"
     b.change_card(lambda card: card["figures"]["test"].update(accuracy=0.5))
     told = said(show("compare", runs=names))
-    assert "test accuracy +5.0 points (95 % interval at most" in told, "counts of other figures than the card's"
+    assert "Test accuracy +5.0 points, beyond the chance of pictures (95 % interval at most" in told, (
+        "counts of other figures than the card's"
+    )
+
+
+def test_two_runs_that_differ_in_more_than_one_setting_are_compared_too(places: Path) -> None:
+    spec = DRAWN.replace({"fit.optimizer": "muon", "fit.learning_rate": 0.002})
+    a, b = finished(DRAWN, 0.4), finished(spec, 0.5)
+    assert "**Optimizer, Learning rate changed together**" in said(show("compare", runs=f"{a.id},{b.id}"))
+    c = finished(DRAWN.replace({"network.pooling": "average", "fit.seed": 1}), 0.45)
+    assert "changed together" not in said(show("compare", runs=f"{a.id},{b.id},{c.id}")), "of several, steps alone"
 
 
 def test_the_choice_is_in_the_address_and_what_is_gone_is_said(places: Path) -> None:
@@ -535,7 +551,9 @@ def test_of_stored_seeds_all_count_and_the_report_is_credited_only_with_what_it_
     at = show("compare", runs="basenet-bn-dropout,basenet-3x3,basenet,basenet-batch-128")
     effect = results.row("basenet-3x3").effect
     assert effect and effect.low and f"all stored seeds {text.signed(100 * effect.difference)} points" in said(at)
-    assert "; with the seeds here, of 2,500 pictures, basenet-3x3 alone recognized" in said(at)
+    assert "within the chance of seeds (95 % interval" in said(
+        at
+    ) and "; with the seeds here, of 2,500 pictures, " in said(at)
     half = next(line for line in said(at).splitlines() if "basenet-batch-128 against basenet" in line)
     assert "all stored seeds" in half and "The report's test accuracy" not in half
 

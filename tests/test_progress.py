@@ -29,6 +29,6 @@ def test_what_is_no_progress_is_refused(wrong: dict[str, object]) -> None:
 def test_a_training_ends_with_its_epochs_its_minutes_or_its_patience() -> None:
     assert Progress(Fit(epochs=2), 10, epoch=2).done() and not Progress(Fit(epochs=2), 10, epoch=1, step=9).done()
     late = Progress(Fit(minutes=1), 10, epoch=1, elapsed=60.0)
-    assert late.done() and late.seconds_left() == 0 and "1 minutes are over after 1 of" in late.last_word()
+    assert late.done() and late.seconds_left() == 0 and "The time, 1 minute, was over after 1 of" in late.last_word()
     waited = Progress(Fit(early_stopping=EarlyStopping(patience=3)), 10, epoch=5, best_epoch=2)
     assert waited.done() and "No lower validation loss for 3 epochs" in waited.last_word()

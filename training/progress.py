@@ -91,15 +91,14 @@ class Progress:
 
     def last_word(self) -> str:
         """Why the run ended where it did; empty where all its epochs were done."""
-        fit, done = self.fit, f"{short(self.fraction()):g} of at most {self.fit.max_epochs} epochs"
+        fit, done = self.fit, f"{round(self.fraction(), 2):g} of at most {self.fit.max_epochs} epochs"
         kept = f"the weights of epoch {self.best_epoch:g}, the best, are kept"
         if self.epoch >= fit.max_epochs:
             return f"All {fit.max_epochs} epochs done; {kept}." if fit.early_stopping else ""
         if self.out_of_patience() and fit.early_stopping:
             return f"No lower validation loss for {fit.early_stopping.patience} epochs; {kept}."
-        return f"The {fit.minutes:g} minutes are over after {done}." + (
-            f" {kept.capitalize()}." if fit.early_stopping else ""
-        )
+        minutes = f"{fit.minutes:g} minute{'' if fit.minutes == 1 else 's'}"
+        return f"The time, {minutes}, was over after {done}." + (f" {kept.capitalize()}." if fit.early_stopping else "")
 
 
 def short(epochs: float) -> float:

@@ -71,7 +71,7 @@ class Supervised:
             self.left_behind = True  # from here on the thread begins to write nothing
         self.end(
             "stopped",
-            "Stopped on request, without waiting for what was being computed; resume goes on from "
+            "Stopped on request, without waiting for what was being computed; Resume goes on from "
             f"{self.run_dir.whence}.",
         )
         return True

@@ -201,7 +201,7 @@ TOGGLES: tuple[Toggle, ...] = (
            "muon moves each kernel equally far in all directions. adam wants about a tenth of sgd's learning rate, muon about a fifth.",
            "Fit", "choice", "sgd", "adam", options=("sgd", "adam", "muon")),
     Toggle("learning_rate", "fit.learning_rate", "Learning rate",
-           "The size of each step. The report tried 0.1 to 0.001 and kept 0.01.",
+           "The size of each step. The report tried 0.1 to 0.001 and kept 0.01, with sgd; adam and muon want less (see Optimizer).",
            "Fit", "choice", 0.01, 0.1, options=(0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005)),
     Toggle("momentum", "fit.momentum", "Momentum",
            "How much of the last step carries on into the next. The report: 0.5 much worse, 0.9 kept, 1 unstable.",

@@ -27,7 +27,7 @@ def offer(records: Sequence[RunDir]) -> None:
     """A button for each of the trainings; it puts it into the queue."""
     if not records or present.is_on():
         return
-    st.caption("Of these, card and curves ship, not the weights; a training makes them again.")
+    st.caption("These ship as card and curves, not the weights; a training makes the weights again.")
     for record in records:
         try:
             preflight.check(record.spec())

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import runs, text
+from pages.shared import present, runs, text
 from training import data
 from training.confusions import Paired
 from training.results import Effect
@@ -20,7 +20,7 @@ Side = tuple[str, RunSpec, Mapping[str, Any]]  # a name, its spec, its `runs.sum
 
 def show(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]],
          over_seeds: Mapping[str, Effect | None], paired: Callable[[str, str], Paired | None]) -> None:  # fmt: skip
-    """A sentence for each two that differ in one setting, or are parent and child in the catalogue.
+    """A sentence for each two that differ in one setting, or are parent and child in the catalogue, and for any two alone.
 
     `over_seeds`: of models that ship, the effect on their parent's test accuracy over all stored seeds.
     `paired`: which of the same test pictures either of two alone recognized, where that is known.
@@ -29,7 +29,10 @@ def show(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]
     for a, b in combinations(specs, 2):
         if parent_of(specs[a]) == specs[b].name:
             a, b = b, a
-        if change := runs.one_step(specs[a], specs[b]):
+        change = runs.one_step(specs[a], specs[b])
+        if not change and len(specs) == 2 and specs[a].data.name == specs[b].data.name:
+            change = runs.together([specs[a], specs[b]])
+        if change:
             shipped = a in over_seeds and parent_of(specs[b]) == specs[a].name
             known = over_seeds.get(b) if shipped else None
             sides = (a, specs[a], summaries[a]), (b, specs[b], summaries[b])
@@ -37,6 +40,9 @@ def show(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]
     if any(sentences):
         st.subheader("What each step did")
         st.markdown("\n".join(f"- {told}" for told in sentences if told))
+        if not present.is_on():
+            st.caption("Chance of seeds: what other seeds would do. Chance of pictures: what other pictures would do with "
+                       "these two networks. Differences are of figures before rounding; of losses, less is better.")  # fmt: skip
 
 
 def parent_of(spec: RunSpec) -> str | None:
@@ -48,41 +54,43 @@ def parent_of(spec: RunSpec) -> str | None:
 def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None, paired: Paired | None) -> str:
     """What `change` did to accuracy and loss, with what may be chance; empty where nothing is measured."""
     (a, first, old), (b, spec, new) = before, after
-    parts = []
     if spec.data.name not in data.NAMES:
         return ""
-    info = data.info(spec.data.name)
-    for part, pictures in (("validation", info.validation), ("test", info.test)):
+    info, told, losses = data.info(spec.data.name), [], []
+    for part, pictures in (("test", info.test), ("validation", info.validation)):
         p, q = old[f"{part}_accuracy"], new[f"{part}_accuracy"]
         if p is None or q is None:
             continue
-        pairs = paired if part == "test" else None
-        alone = ""
-        if pairs:
-            alone = (
-                f"of {pairs.pictures:,} pictures, {b} alone recognized {pairs.second:,} and {a} alone {pairs.first:,}"
-            )
+        pairs, gain, here = paired if part == "test" else None, q - p, ": "
+        what = f"{part.capitalize()} accuracy"
         if part == "test" and over_seeds and over_seeds.low is not None and over_seeds.high is not None:
-            parts.append(
-                f"test accuracy over all stored seeds {text.signed(100 * over_seeds.difference)} points (95 % interval "
-                f"{_interval(over_seeds.low, over_seeds.high)})" + (f"; with the seeds here, {alone}" if alone else "")
-            )
-            continue
-        if pairs:
-            chance = f"95 % interval {_interval(*pairs.interval)} from the choice of the pictures alone: {alone}"
+            low, high, gain, here = over_seeds.low, over_seeds.high, over_seeds.difference, "; with the seeds here, "
+            what, chance = f"{what} over all stored seeds", f"{_verdict(low, high)} the chance of seeds"
+            interval = f"{text.signed(100 * low)} to {text.signed(100 * high)}"
+        elif pairs:
+            low, high = pairs.interval
+            chance = f"{_verdict(low, high)} the chance of pictures"
+            interval = f"{text.signed(100 * low)} to {text.signed(100 * high)}"
         else:
             # As of independent pictures; where both were asked about the same ones, it is less.
             half = 1.96 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
             same = part == "test" or first.data.validation == spec.data.validation
-            most = "at most" if same else "about"
-            chance = f"95 % interval {most} ±{100 * half:.1f} from the choice of the pictures alone"
-        loss = text.signed(new[f"{part}_loss"] - old[f"{part}_loss"], 3)
-        parts.append(f"{part} accuracy {text.signed(100 * (q - p))} points ({chance}), loss {loss}")
-    return f"**{change}** ({b} against {a}): {'; '.join(parts)}.{_reported(before, after)}" if parts else ""
+            chance = "beyond the chance of pictures" if abs(gain) > half else "perhaps the chance of pictures"
+            interval = f"{'at most' if same else 'about'} ±{100 * half:.1f}"
+        counts = ""
+        if pairs:
+            counts = (
+                f"{here}of {pairs.pictures:,} pictures, {pairs.second:,} only {b} recognized, {pairs.first:,} only {a}"
+            )
+        told.append(f"{what} {text.signed(100 * gain)} points, {chance} (95 % interval {interval}){counts}.")
+        losses.append(f"{part} {text.signed(new[f'{part}_loss'] - old[f'{part}_loss'], 3)}")
+    if not told:
+        return ""
+    return f"**{change}** ({b} against {a}). {' '.join(told)} Loss: {', '.join(losses)}.{_reported(before, after)}"
 
 
-def _interval(low: float, high: float) -> str:
-    return f"{text.signed(100 * low)} to {text.signed(100 * high)}"
+def _verdict(low: float, high: float) -> str:
+    return "within" if low <= 0 <= high else "beyond"
 
 
 def _reported(before: Side, after: Side) -> str:

@@ -36,8 +36,9 @@ def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
         format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
     )  # fmt: skip
     if waiting := sum(run.status()["state"] not in ("finished", "failed") for run in registry.runs()):
-        st.caption(f"{text.plural(waiting, 'run')} not in the list: a run answers when it has finished; "
-                   "one that was stopped can go on, on Train.")  # fmt: skip
+        st.caption(
+            f"{text.plural(waiting, 'unfinished run')} not in the list. On Train, one that was stopped can be resumed."
+        )
     others = {key: st.query_params.get_all(key) for key in st.query_params if key not in ("model", "run")}
     named = {"model": [n for n in chosen if by_id[n].shipped], "run": [n for n in chosen if not by_id[n].shipped]}
     wanted = {**others, **{key: names for key, names in named.items() if names}} if chosen != _best(choices) else others

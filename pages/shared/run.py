@@ -113,14 +113,17 @@ def figures_of(spec: RunSpec, history: list[dict[str, Any]]) -> None:
     why = (
         "lowest validation loss"
         if spec.fit.early_stopping
+        else "the last"
+        if top["epoch"] == least["epoch"]
         else f"the last; lowest loss at {text.epochs(least['epoch'])}"
     )
+    there = f"at epoch {text.epochs(top['epoch'])}"
     gap = f"Training less validation accuracy. {curves.TRAINING}, so the gap can be below 0."
     figures.show([
         figures.Card("Epoch kept", text.epochs(top["epoch"]), why),
-        figures.Card("Validation accuracy", text.percent(top["val_accuracy"]), "there"),
-        figures.Card("Validation loss", f"{top['val_loss']:.3f}", "there"),
-        figures.Card("Overfitting gap", f"{text.signed(100 * (top['accuracy'] - top['val_accuracy']))} points", "there", gap),
+        figures.Card("Validation accuracy", text.percent(top["val_accuracy"]), there),
+        figures.Card("Validation loss", f"{top['val_loss']:.3f}", there),
+        figures.Card("Overfitting gap", f"{text.signed(100 * (top['accuracy'] - top['val_accuracy']))} points", there, gap),
     ])  # fmt: skip
 
 

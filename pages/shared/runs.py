@@ -151,9 +151,17 @@ def one_step(a: RunSpec, b: RunSpec) -> str:
     if here is not None and here.parent == a.name:
         step = differences([catalogue.variant(a.name).spec, here.spec])
         if {row["setting"] for row in rows} <= {row["setting"] for row in step}:
-            several = f" (one step of the catalogue, {len(rows)} settings)" if len(rows) > 1 else ""
-            return title(here, b) + several
-    return f"{rows[0]['setting']}: {rows[0]['0']} to {rows[0]['1']}" if len(rows) == 1 else ""
+            told = title(here, b)
+            return told if told.startswith("+") and len(rows) == 1 else f"{told} ({together([a, b])})"
+    return together([a, b]) if len(rows) == 1 else ""
+
+
+def together(specs: Sequence[RunSpec]) -> str:
+    """In what two specs differ: one setting with its values, or the names of several."""
+    rows = differences(specs)
+    if len(rows) == 1:
+        return f"{rows[0]['setting']}: {rows[0]['0']} to {rows[0]['1']}"
+    return f"{', '.join(row['setting'] for row in rows)} changed together" if rows else ""
 
 
 def title(here: catalogue.Variant, spec: RunSpec) -> str:
