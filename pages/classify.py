@@ -199,7 +199,7 @@ def controls_of_the_page(choices: list[Choice], address_moved: bool) -> tuple[li
                 st.caption(
                     f"{METHODS['grad-cam']} for models on a pretrained network: to cover parts, each would be asked 50 times."
                 )
-    return sources.with_samples(items), chosen, method
+    return sources.with_samples(items, chosen[0].data if chosen else None), chosen, method
 
 
 def page(address_moved: bool) -> None:

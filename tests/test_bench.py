@@ -8,6 +8,7 @@ import pytest
 
 from training import catalogue
 from training.bench import side_by_side, sides
+from training.cli import app
 from training.network_spec import Network
 from training.spec import RunSpec
 
@@ -71,7 +72,7 @@ def test_promises_depend_on_the_size():
 
 
 def test_a_wrong_name_is_told(capsys):
-    assert side_by_side.main(["no-such-network"]) == 2
+    assert side_by_side.main(["no-such-network"]) == app.main(["bench", "no-such-network"]) == 2
     assert "no-such-network" in capsys.readouterr().err
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from pages.shared import models as model_choice
 from tests import small
 from tests.models import make_model
 from tests.page import show as show_page
-from training import catalogue, paths, predict, registry, rundir
+from training import catalogue, data, paths, predict, registry, rundir
 from training.pictures import MAX_BYTES, Crop, resize
 from training.pictures import read as pictures_read
 from training.queue import launcher
@@ -293,13 +294,20 @@ def test_heads_on_one_backbone_are_chosen_together():
     assert _best([first, second, other]) == ["large", "other"]
 
 
+def test_samples_of_the_model_s_own_pictures_are_offered_first(models, monkeypatch) -> None:
+    others = [replace(data.info("cifar100-25"), available=True), data.info("drawn")]
+    monkeypatch.setattr(data, "status", lambda: others)
+    at = show(model="shipped")
+    assert at.segmented_control(key="source").value == "drawn"
+
+
 def test_a_run_that_has_not_finished_is_said(models):
     from training import catalogue
 
     run = rundir.create(catalogue.variant("basenet").spec)
     at = show(run=run.id)
     assert at.warning[0].value.startswith(f"{run.id} is {run.status()['state']}: it can classify when it has finished")
-    assert any("not in the list: a run answers when it has finished" in element.value for element in at.caption)
+    assert any("1 unfinished run not in the list" in element.value for element in at.caption)
 
 
 def test_a_picture_unlike_the_training_pictures_is_flagged(models, monkeypatch):
@@ -314,7 +322,7 @@ def test_a_picture_unlike_the_training_pictures_is_flagged(models, monkeypatch):
     }  # fmt: skip
     make_model(paths.models_dir() / "grey", "basenet", 3, report)
     at = dropped(show(model="grey"), ("loud.png", png(1)))
-    assert "its colours and textures are not those" in html(at) and "tops doubtful" in html(at)
+    assert "the picture's colours and textures are not those" in html(at) and "tops doubtful" in html(at)
     words = "\n".join(element.value for element in at.markdown)
     assert "temperature 1.50" in words and "50 % of CIFAR-10" in words and "5.0 % of its own" in words
 

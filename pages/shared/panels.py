@@ -93,7 +93,7 @@ def unlike(choice: Choice, flag: str | None) -> str:
     if not flag:
         return ""
     reason = {
-        LOOK: "its colours and textures are not those of the pictures this model was trained on",
+        LOOK: "the picture's colours and textures are not those of the pictures this model was trained on",
         FEATURES: "it looks unlike all pictures that this model was trained on",
     }.get(flag, f"none of the {len(choice.class_names)} classes that this model knows stands out")
     warning = "This does not look like a bird" if choice.data == "birds" else "Take this with care"

@@ -70,9 +70,12 @@ def _remove() -> None:
     st.session_state[_BEFORE] = []
 
 
-def with_samples(uploaded: list[Item]) -> list[Item]:
-    """The pictures that were dropped in and, behind them, the samples that were clicked, `MOST` in all."""
-    found = uploaded + samples()
+def with_samples(uploaded: list[Item], first: str | None = None) -> list[Item]:
+    """The pictures that were dropped in and, behind them, the samples that were clicked, `MOST` in all.
+
+    Samples of the data set `first` are offered until another one is chosen.
+    """
+    found = uploaded + samples(first)
     if len(found) > MOST or len(st.session_state[_LATEST]) > MOST:
         st.warning(f"The first {MOST} pictures are shown.", icon=":material/filter_9_plus:")
     return found[:MOST]
@@ -89,16 +92,17 @@ def _read(file_id: str, name: str, _file: Any) -> tuple[str, Item | None]:
     return "", Item(f"u{file_id}", picture.name, picture.pixels, caption)
 
 
-def samples() -> list[Item]:
-    """The samples that were clicked, from any data set on this machine."""
+def samples(first: str | None) -> list[Item]:
+    """The samples that were clicked, from any data set on this machine; those of `first` are offered at first."""
     here = [info for info in data.status() if info.available]
     names = [info.name for info in here]
     titles = {info.name: info.title for info in here}
     with st.container(key="samples"):
-        source = st.segmented_control(
-            "Or click samples", names, default=names[0], format_func=titles.__getitem__, key="source",
-            required=True,
-        )  # fmt: skip
+        if st.session_state.get("source") not in names:
+            st.session_state["source"] = first if first in names else names[0]
+        source = str(st.segmented_control(
+            "Or click samples", names, format_func=titles.__getitem__, key="source", required=True,
+        ))  # fmt: skip
         try:
             shown = _samples(source)
         except DataError as error:

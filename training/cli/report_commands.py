@@ -69,6 +69,6 @@ def results_(as_json: Json = False, markdown: Annotated[bool, typer.Option("--ma
 
 def bench(context: typer.Context) -> None:
     """Measure the engine against Keras's own training (see bench --help)."""
-    from training.bench import bench as benchmark
+    from training.bench import side_by_side
 
-    raise typer.Exit(benchmark.main(context.args) or 0)
+    raise typer.Exit(side_by_side.main(context.args) or 0)

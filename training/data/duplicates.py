@@ -106,7 +106,7 @@ def write(found: NearDuplicates) -> Path:
 
 def checksum(images: Images, labels: Labels) -> str:
     """SHA-256 of pictures and labels in their order."""
-    digest = hashlib.sha256(np.ascontiguousarray(images))  # not a copy of what may be half a gigabyte
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)  # not a copy of what may be half a gigabyte
     digest.update(labels.astype("<i4").tobytes())
     return digest.hexdigest()
 
