@@ -29,10 +29,10 @@ def step(measured: dict[str, Any], name: str, kinds: list[tuple[str, str]]) -> f
     measured; None where no step of this network, optimizer and batch was, and with a teacher, whose answers take time
     of their own."""
     spec = catalogue.variant(name).spec
-    for other, result in measured["networks"].items():
-        timed = catalogue.variant(other).spec
-        if timed.network == spec.network and timed.fit.optimizer == spec.fit.optimizer and not spec.fit.teacher \
-                and spec.fit.batch_size == measured["batch_size"]:  # fmt: skip
-            found = {(side["side"], side["format"]): side["cpu_ms"] for side in result["sides"]}
-            return next(found[kind] for kind in kinds if kind in found)
-    return None
+    timed = {other: catalogue.variant(other).spec for other in measured["networks"]}
+    alike = (o for o, s in timed.items() if (s.network, s.fit.optimizer) == (spec.network, spec.fit.optimizer))
+    same = next(alike, None)
+    if same is None or spec.fit.teacher or spec.fit.batch_size != measured["batch_size"]:
+        return None
+    found = {(side["side"], side["format"]): side["cpu_ms"] for side in measured["networks"][same]["sides"]}
+    return next(found[kind] for kind in kinds if kind in found)

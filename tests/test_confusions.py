@@ -65,6 +65,13 @@ def test_bits_that_do_not_fit_the_counts_are_none(tmp_path, known):
     assert confusions.Confusions.of("birds", ("a",), np.eye(1), np.zeros(1, int)).known == b"\x80"
 
 
+def test_a_file_of_no_pictures_is_compared_with_nothing(tmp_path):
+    run = make_model(tmp_path / "none")
+    told = '{"data": "drawn", "classes": ["a"], "right": [0], "taken": [], "known": "", "pictures": "x"}'
+    run.file(confusions.FILE).write_text(told)
+    assert confusions.read(run) and confusions.paired(run, run) is None
+
+
 def test_two_networks_are_compared_picture_by_picture(tmp_path):
     labels, runs = np.arange(100) % 2, {}
     for name, wrong in (("first", slice(0, 30)), ("second", slice(20, 60))):

@@ -112,7 +112,7 @@ def paired(first: RunDir, second: RunDir) -> Paired | None:
     for run, counted in ((first, one), (second, other)):
         test = ((run.card() or {}).get("figures") or {}).get("test") or {}
         share = sum(counted.right) / sum(counted.totals)
-        if not counted.known or abs(test.get("accuracy", 2.0) - share) > 1e-9:
+        if abs(test.get("accuracy", 2.0) - share) > 1e-9:
             return None
     a, b = (np.unpackbits(np.frombuffer(side.known, np.uint8)).astype(bool) for side in (one, other))
     return Paired(int((a & ~b).sum()), int((b & ~a).sum()), sum(one.totals))
@@ -147,6 +147,6 @@ def read(run: RunDir) -> Confusions | None:
     except (ValueError, KeyError, TypeError):
         return counted  # of before these were kept, or damaged
     bits, total = np.unpackbits(np.frombuffer(known, np.uint8)), sum(counted.totals)
-    if len(known) != -(-total // 8) or bits[:total].sum() != sum(right) or bits[total:].any():
+    if not known or len(known) != -(-total // 8) or bits[:total].sum() != sum(right) or bits[total:].any():
         return counted
     return replace(counted, known=known, pictures=pictures)

@@ -1,8 +1,9 @@
 """How long a training takes on this machine, estimated from the spec alone, without TensorFlow.
 
-A step's time is modelled as arithmetic, memory traffic, augmentation, a fixed cost a layer, and what Muon adds.  The four coefficients were fitted to the CPU time of 16 designs trained by the engine
-(BaseNet to the provisional design, batches of 16 to 256), all within 26 % of it; they are
-relative to what this machine's cores and memory do, measured once in a fifth of a second.
+A step's time is modelled as arithmetic, memory traffic, augmentation, a fixed cost a layer, and what Muon adds.  The
+four coefficients were fitted to the CPU time of 16 designs trained by the engine with SGD (BaseNet to the provisional
+design, batches of 16 to 256), all within 26 % of it; they are relative to what this machine's cores and memory do,
+measured once in a fifth of a second.
 Trainings that were run here then correct the estimate.
 """
 

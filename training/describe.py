@@ -45,9 +45,7 @@ class Layer:
     units: int = 0
     activation: str = ""
     source: str = ""  # of an add: the layer whose output is added
-    fixed: bool = (
-        False  # a convolution without bias, its kernel computed from the pictures (`training.engine.whitening`)
-    )
+    fixed: bool = False  # a convolution without bias, whose kernel `training.engine.whitening` computes
 
     @property
     def activation_bytes(self) -> int:

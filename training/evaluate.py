@@ -70,14 +70,15 @@ def evaluate(run: RunDir, flips: bool = False) -> dict[str, Any]:
     if flips:
         taken["with_flips"] = figures((logits + classifier.logits(images[:, :, ::-1])) / 2, labels)
     same = all(stored[key] == taken[key] for key in taken if stored and key in stored)
-    counted, names = confusions.read(run), predict.class_names(card)
-    again = confusions.Confusions.of(name, names, logits, labels, duplicates.checksum(images, labels))
-    if counted is None:
-        if same:
+    counted = confusions.read(run)
+    if counted is None or not counted.known:
+        names, pictures = predict.class_names(card), duplicates.checksum(images, labels)
+        again = confusions.Confusions.of(name, names, logits, labels, pictures)
+        if counted is None and same:
             confusions.write(run, again)
-    elif not counted.known and (counted.right, counted.taken) == (again.right, again.taken):
-        with suppress(RunError):  # a model in a folder that is for reading only
-            confusions.write(run, again)
+        elif counted and (counted.right, counted.taken) == (again.right, again.taken):
+            with suppress(RunError):  # a model in a folder that is for reading only
+                confusions.write(run, again)
     if same and (new := {key: value for key, value in taken.items() if key not in (stored or {})}):
         when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         # What another evaluation has stored meanwhile stands.

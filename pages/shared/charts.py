@@ -99,12 +99,9 @@ def overlay(runs: Mapping[str, Sequence[Row]], measure: str, height: int = 340) 
 def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[str, Any], extra: dict[str, Any],
            points: bool) -> dict[str, Any]:  # fmt: skip
     accuracy = measure == "accuracy"
-    # A place beyond 100 % makes room for points, and is not named.
-    axis = (
-        {"title": None, "format": ".0%", "labelExpr": "datum.value > 1.001 ? '' : datum.label"}
-        if accuracy
-        else {"title": None}
-    )
+    axis: dict[str, Any] = {"title": None}
+    if accuracy:  # a place beyond 100 % makes room for points, and is not named
+        axis |= {"format": ".0%", "labelExpr": "datum.value > 1.001 ? '' : datum.label"}
     # The padding keeps points at an edge whole.
     scale: dict[str, Any] = {"zero": False, "nice": True, "padding": 6}
     across: dict[str, Any] = {"zero": False, "nice": False, "padding": 8}

@@ -31,7 +31,7 @@ def show(specs: Mapping[str, RunSpec], summaries: Mapping[str, Mapping[str, Any]
             a, b = b, a
         change = runs.one_step(specs[a], specs[b])
         if not change and len(specs) == 2 and specs[a].data.name == specs[b].data.name:
-            change = runs.together([specs[a], specs[b]])
+            change = runs.together(runs.differences([specs[a], specs[b]]))
         if change:
             shipped = a in over_seeds and parent_of(specs[b]) == specs[a].name
             known = over_seeds.get(b) if shipped else None
@@ -62,20 +62,19 @@ def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None, 
         if p is None or q is None:
             continue
         pairs, gain, here = paired if part == "test" else None, q - p, ": "
-        what = f"{part.capitalize()} accuracy"
-        if part == "test" and over_seeds and over_seeds.low is not None and over_seeds.high is not None:
-            low, high, gain, here = over_seeds.low, over_seeds.high, over_seeds.difference, "; with the seeds here, "
-            what, chance = f"{what} over all stored seeds", f"{_verdict(low, high)} the chance of seeds"
-            interval = f"{text.signed(100 * low)} to {text.signed(100 * high)}"
-        elif pairs:
-            low, high = pairs.interval
-            chance = f"{_verdict(low, high)} the chance of pictures"
+        what, of = f"{part.capitalize()} accuracy", "pictures"
+        low, high = pairs.interval if pairs else (None, None)
+        if part == "test" and over_seeds and over_seeds.low is not None:
+            low, high, gain = over_seeds.low, over_seeds.high, over_seeds.difference
+            what, of, here = f"{what} over all stored seeds", "seeds", "; with the seeds here, "
+        if low is not None and high is not None:
+            chance = f"{'within' if low <= 0 <= high else 'beyond'} the chance of {of}"
             interval = f"{text.signed(100 * low)} to {text.signed(100 * high)}"
         else:
             # As of independent pictures; where both were asked about the same ones, it is less.
             half = 1.96 * sqrt((p * (1 - p) + q * (1 - q)) / pictures)
             same = part == "test" or first.data.validation == spec.data.validation
-            chance = "beyond the chance of pictures" if abs(gain) > half else "perhaps the chance of pictures"
+            chance = f"{'beyond' if abs(gain) > half else 'perhaps'} the chance of pictures"
             interval = f"{'at most' if same else 'about'} ±{100 * half:.1f}"
         counts = ""
         if pairs:
@@ -87,10 +86,6 @@ def sentence(change: str, before: Side, after: Side, over_seeds: Effect | None, 
     if not told:
         return ""
     return f"**{change}** ({b} against {a}). {' '.join(told)} Loss: {', '.join(losses)}.{_reported(before, after)}"
-
-
-def _verdict(low: float, high: float) -> str:
-    return "within" if low <= 0 <= high else "beyond"
 
 
 def _reported(before: Side, after: Side) -> str:

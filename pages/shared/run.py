@@ -110,13 +110,9 @@ def figures_of(spec: RunSpec, history: list[dict[str, Any]]) -> None:
     top, least = runs.kept(spec, history), runs.best(history)
     if top is None or least is None:
         return
-    why = (
-        "lowest validation loss"
-        if spec.fit.early_stopping
-        else "the last"
-        if top["epoch"] == least["epoch"]
-        else f"the last; lowest loss at {text.epochs(least['epoch'])}"
-    )
+    why = "lowest validation loss" if spec.fit.early_stopping else "the last"
+    if top["epoch"] != least["epoch"]:
+        why += f"; lowest loss at {text.epochs(least['epoch'])}"
     there = f"at epoch {text.epochs(top['epoch'])}"
     gap = f"Training less validation accuracy. {curves.TRAINING}, so the gap can be below 0."
     figures.show([

@@ -152,13 +152,12 @@ def one_step(a: RunSpec, b: RunSpec) -> str:
         step = differences([catalogue.variant(a.name).spec, here.spec])
         if {row["setting"] for row in rows} <= {row["setting"] for row in step}:
             told = title(here, b)
-            return told if told.startswith("+") and len(rows) == 1 else f"{told} ({together([a, b])})"
-    return together([a, b]) if len(rows) == 1 else ""
+            return told if told.startswith("+") and len(rows) == 1 else f"{told} ({together(rows)})"
+    return together(rows) if len(rows) == 1 else ""
 
 
-def together(specs: Sequence[RunSpec]) -> str:
-    """In what two specs differ: one setting with its values, or the names of several."""
-    rows = differences(specs)
+def together(rows: Sequence[Mapping[str, str]]) -> str:
+    """The `differences` of two specs in words: one setting with its values, or the names of several."""
     if len(rows) == 1:
         return f"{rows[0]['setting']}: {rows[0]['0']} to {rows[0]['1']}"
     return f"{', '.join(row['setting'] for row in rows)} changed together" if rows else ""
