@@ -91,7 +91,7 @@ class Progress:
 
     def last_word(self) -> str:
         """Why the run ended where it did; empty where all its epochs were done."""
-        fit, done = self.fit, f"{round(self.fraction(), 2):g} of at most {self.fit.max_epochs} epochs"
+        fit, done = self.fit, f"{short(self.fraction()):g} of at most {self.fit.max_epochs} epochs"
         kept = f"the weights of epoch {self.best_epoch:g}, the best, are kept"
         if self.epoch >= fit.max_epochs:
             return f"All {fit.max_epochs} epochs done; {kept}." if fit.early_stopping else ""
