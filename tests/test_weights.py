@@ -199,6 +199,25 @@ def test_what_ships_is_what_is_measured(run: RunDir, form: Any) -> None:
         ship(run, "small", form)
 
 
+@pytest.mark.parametrize(("lost", "refused"), [(2, True), (1, False)])
+def test_a_format_that_costs_accuracy_does_not_ship_and_is_not_tested(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch, lost: int, refused: bool
+) -> None:
+    """Of 30 validation pictures one is more than 0.2 points already: it may go, two may not."""
+    before = run.finished_card()["figures"]["validation"]
+    monkeypatch.setattr(
+        "training.ship._validated", lambda run, pictures: before | {"accuracy": before["accuracy"] - lost / 30}
+    )
+    if not refused:
+        assert ship(run, "small", "int8")["figures"]["test"]
+        return
+    monkeypatch.setattr(data, "load_test", lambda name: pytest.fail("test pictures are not looked at"))
+    with pytest.raises(RunError, match=r"As int8, .* would lose 6.67 points of .*: --format half"):
+        ship(run, "small", "int8")
+    assert not registry.models()
+    assert not any((run.path.parent / "models").iterdir()), "nothing half made stays behind"
+
+
 def test_a_further_seed_ships_its_card_alone(run: RunDir) -> None:
     ship(run, "small", card_only=True)
     folder = run.path.parent / "models" / "small" / "seed-0"

@@ -14,13 +14,17 @@ from training.rundir import RunDir, RunError, write_atomic
 from training.spec import RunSpec, SpecError, difference
 from training.status import whole_epochs
 
+MAY_COST = 0.002  # share of the validation pictures that a compact format may lose
+WIDER = {"int8": "half", "half": "float32"}
+
 
 def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool = False) -> dict[str, Any]:
     """Put `run` into models/ as `name` and return its card; raises `SpecError` for the name, `RunError` and `DataError`.
 
     What ships is what is measured: the compact weights' validation figures replace the run's
     in the card (which keeps those under "compacted"), then they are calibrated, and their
-    test figures and confusions are taken, once.  With `card_only`, the run's own weights are measured and left
+    test figures and confusions are taken, once.  A format that costs more than 0.2 points of validation accuracy,
+    and more than one picture, raises `RunError` before that.  With `card_only`, the run's own weights are measured and left
     out: `models/NAME/seed-K` holds the card and curves of a further seed.
     """
     card = run.finished_card()
@@ -78,6 +82,10 @@ def _measure(made: RunDir, run: RunDir, form: weights.Format) -> None:
     fresh = {key: value for key, value in card.items() if key != "calibration"}
     made.write_card({**fresh, "weights": form, "figures": figures_now})
     figures_now = figures_now | {"validation": _validated(made, pictures)}
+    lost = before["accuracy"] - figures_now["validation"]["accuracy"]
+    if form != card.get("weights", "float32") and lost > max(MAY_COST, 1.5 / len(pictures.validation_labels)):
+        raise RunError(f"As {form}, {run.id} would lose {100 * lost:.2f} points of validation accuracy, more than "
+                       f"{100 * MAY_COST:.1f}; ship it in a wider format: --format {WIDER[form]}.")  # fmt: skip
     compacted = {"bytes": made.file("weights.npz").stat().st_size, "validation_before": before}
     made.write_card({**fresh, "weights": form, "figures": figures_now, "compacted": compacted})
     calibration.calibrate(made, pictures=pictures)
