@@ -40,14 +40,8 @@ BEST_STEP = "validated after step"  # in the file of the best weights
 Report = Callable[[dict[str, Any]], None]  # called with every line of the history
 
 
-def fit(
-    run: RunDir,
-    resume: bool = False,
-    report: Report = lambda line: None,
-    dataset: Dataset | None = None,
-    ahead: Ahead | None = None,
-    make: Callable[..., Fitting] | None = None,
-) -> dict[str, Any]:
+def fit(run: RunDir, resume: bool = False, report: Report = lambda line: None, dataset: Dataset | None = None,
+        ahead: Ahead | None = None, make: Callable[..., Fitting] | None = None) -> dict[str, Any]:  # fmt: skip
     """Train the run of `run` to its end; returns its last status.
 
     With `resume` it goes on from the checkpoint (or starts, where there is none).  `dataset`

@@ -12,9 +12,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from training.network_spec import Frozen, Network
+from training.spec_errors import explain
 
 
 class SpecError(ValueError):
@@ -221,38 +222,6 @@ def parse(source: str | bytes | Mapping[str, Any]) -> RunSpec:
         return RunSpec.model_validate(tree)
     except ValidationError as error:
         raise SpecError(explain(error)) from None
-
-
-def explain(error: ValidationError) -> str:
-    """The first problem of a validation error as a sentence with field, value and rule."""
-    problem = error.errors(include_url=False)[0]
-    place = problem["loc"]  # of a block also its kind, behind its number
-    kinds = {
-        index for index in range(1, len(place)) if isinstance(place[index - 1], int) and place[index] in _BLOCK_KINDS
-    }
-    where = ".".join(str(part) for index, part in enumerate(place) if index not in kinds) or "spec"
-    value, rule, kind = problem.get("input"), problem["msg"], problem["type"]
-    if kind == "extra_forbidden":
-        owner, _, key = where.rpartition(".")
-        return f"{where} is not a field of a spec: {owner or 'the spec'} has no key {key!r}."
-    if kind == "missing":
-        return f"{where} is missing."
-    if kind == "value_error":
-        rule = rule.removeprefix("Value error, ")
-        if isinstance(value, Mapping | BaseModel):  # a rule over several fields: its text begins with the field
-            return f"{where}.{rule}."
-    return f"{where} = {_short(value)} is not possible: {rule[:1].lower() + rule[1:]}."
-
-
-_BLOCK_KINDS = ("conv", "pool", "flatten", "global_pool", "dense", "dropout")
-
-
-def _short(value: Any) -> str:
-    try:
-        text = json.dumps(value, default=str)
-    except RecursionError:
-        return "what is nested too deep"
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def set_field(tree: dict[str, Any], path: str, value: Any) -> None:

@@ -47,13 +47,9 @@ class Toggle:
         node: Any = spec
         for part in self.path.split("."):
             node = getattr(node, part)
-        return (
-            node.model_dump(mode="json")
-            if hasattr(node, "model_dump")
-            else list(node)
-            if isinstance(node, tuple)
-            else node
-        )
+        if hasattr(node, "model_dump"):
+            return node.model_dump(mode="json")
+        return list(node) if isinstance(node, tuple) else node
 
     def is_on(self, spec: RunSpec) -> bool:
         """Whether the toggle is anything but off."""
@@ -85,10 +81,8 @@ class Toggle:
             if text in ("on", "off"):
                 return self.on if text == "on" else self.off
             if text.startswith("{"):
-                try:
+                with suppress(ValueError, RecursionError):
                     return json.loads(text)
-                except (ValueError, RecursionError):
-                    pass
             raise SpecError(f"{self.key} = {text!r} is not possible: it is on or off.")
         if self.kind == "model":
             return None if text == "off" else text
