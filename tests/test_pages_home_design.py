@@ -550,6 +550,15 @@ def test_the_mean_of_an_epoch_is_not_drawn_behind_its_own_finer_points() -> None
     assert training == [(0.2, 2.8), (0.9, 2.1), (1.2, 1.8)]
 
 
+def test_a_loss_that_leaves_the_chart_is_said():
+    epochs = [{"kind": "epoch", "epoch": n, "loss": 2.0 / n, "val_loss": v} for n, v in ((1, 3.0), (2, 9.41), (3, 1.0))]
+    chart = charts.curve(epochs, "loss")
+    assert chart["encoding"]["y"]["scale"]["domainMax"] == 4.0
+    assert chart["title"]["subtitle"] == "leaves the chart: up to 9.41, at epoch 2"
+    tame = charts.curve([{**row, "val_loss": 1.0} for row in epochs], "loss")
+    assert "subtitle" not in tame["title"] and "domainMax" not in tame["encoding"]["y"]["scale"]
+
+
 @pytest.mark.parametrize(
     "told, expected",
     [

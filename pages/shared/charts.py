@@ -26,7 +26,8 @@ def show(spec: dict[str, Any], key: str | None = None, alt: str | None = None) -
     if present.is_on():
         big = {"labelFontSize": 24, "titleFontSize": 24}
         spec["height"] = round(1.4 * spec.get("height", 300))
-        spec["config"] = {**spec.get("config", {}), "axis": big, "legend": big, "title": {"fontSize": 24}}
+        title = {"fontSize": 24, "subtitleFontSize": 20}
+        spec["config"] = {**spec.get("config", {}), "axis": big, "legend": big, "title": title}
     st.vega_lite_chart(spec=spec, width="stretch", key=key, alt=alt)
 
 
@@ -110,10 +111,16 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
     points = points or len({row["epoch"] for row in values}) == 1  # of which no line can be drawn
     if not values:  # axes alone, until the first point comes
         scale, across = {"domain": [0, 1 if accuracy else 3]}, {"domain": [0, 1]}
+    title: dict[str, Any] = {"text": measure.capitalize(), "anchor": "start"}
     trained = [row["value"] for row in values if row["part"] == "training"]
-    if not accuracy and trained and max(row["value"] for row in values) > 2 * max(trained):
+    top = max(values, key=lambda row: row["value"], default=None)
+    if not accuracy and trained and top and top["value"] > 2 * max(trained):
         # Batch norm's moving statistics are far off in the first epochs, and the loss with them: let it leave the chart.
         scale["domainMax"] = 2 * max(trained)
+        title |= {
+            "subtitle": f"leaves the chart: up to {top['value']:.3g}, at epoch {top['epoch']:.3g}",
+            "subtitleColor": style.NOTE,
+        }
     tooltip = [
         {"field": name, "type": kind, **more}
         for name, kind, more in (
@@ -125,7 +132,7 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
         if name != "run" or any("run" in row for row in values)
     ]
     return {
-        "title": {"text": measure.capitalize(), "anchor": "start"},
+        "title": title,
         "height": height,
         "data": {"values": values},
         "mark": {
