@@ -105,15 +105,10 @@ def _falls_too_late(spec: RunSpec, epochs: int) -> str:
 
 
 def apart_from_report(spec: RunSpec, epochs: float) -> list[str]:
-    """What sets a run of so many epochs apart from the report's run of its catalogue entry, in words."""
-    entry = runs.entry(spec)
+    """What sets a run of so many epochs apart from the report's run of its entry, on the same pictures, in words."""
+    entry, apart = runs.entry(spec), []
     if entry is None:
         return []
-    theirs, apart = entry.spec.data.name, []
-    if spec.data.name != theirs:
-        apart.append(
-            f"the pictures, {spec.data.name} instead of the report's {theirs}, so the figures are not comparable"
-        )
     if entry.report.epochs and epochs != entry.report.epochs:
         apart.append(f"{text.epochs(epochs)} epochs instead of {entry.report.epochs}")
     rows = runs.differences([entry.spec, spec])

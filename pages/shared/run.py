@@ -217,9 +217,10 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
     if both := measured.get("with_flips"):
         cards.append(figures.Card("With mirror images", text.percent(both["accuracy"]), f"on {both['pictures']:,} pictures",
                                   "Accuracy of the mean answer for each picture and its mirror image"))  # fmt: skip
-    if entry is None or entry.report.accuracy is None:
+    if entry is None or entry.report.accuracy is None or entry.spec.data.name != spec.data.name:
         figures.show(cards)
-        st.caption(f"The report gives no figures for {spec.name}.")
+        elsewhere = f" on {text.data_title(spec.data.name)}" if entry and entry.report.accuracy is not None else ""
+        st.caption(f"The report gives no figures for {spec.name}{elsewhere}.")
         return
     cards += [
         figures.Card("The report's accuracy", text.percent(entry.report.accuracy), entry.name),
