@@ -37,6 +37,18 @@ def data() -> str:
     return str(Path(folder).resolve())
 
 
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Folders of the test's own, no data set but the drawn one, and nothing that trains: what is submitted waits."""
+    for variable in ("PLUMAGE_MODELS", "PLUMAGE_RUNS"):
+        monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
+    monkeypatch.delenv("PLUMAGE_DATA", raising=False)
+    from training.queue import launcher
+
+    monkeypatch.setattr(launcher, "spawn", lambda: None)
+    yield tmp_path
+
+
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A running app for all tests that do not stop it, with `PLUMAGE_DATA` where that is set."""
