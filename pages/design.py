@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.shared import charts, controls, diagram, figures, present, preview, runs, switches, text
-from training import address, catalogue, registry, toggles
+from training import address, catalogue, registry, switching, toggles
 from training.describe import describe
 from training.keras_code import keras_code
 from training.spec import RunSpec
@@ -42,7 +42,7 @@ def current() -> tuple[RunSpec, dict[str, str]]:
         switches.seed(spec)
     else:
         entry = catalogue.variant(st.session_state[FROM]).spec
-        spec, errors = toggles.settle(entry, switches.values(entry))
+        spec, errors = switching.settle(entry, switches.values(entry))
     # Before the address is written, since the next click may end this run there.
     st.session_state[HELD] = switches.values(catalogue.variant(st.session_state[FROM]).spec)
     st.session_state[WRITTEN] = address.to_query(spec)

@@ -131,6 +131,15 @@ def test_the_design_comes_back_after_another_page() -> None:
     assert asked(at) == {"from": "basenet-bn", "depth": "2"} and at.session_state["design.depth"] == 2
 
 
+def test_the_learning_rate_of_another_optimizer_is_one_click() -> None:
+    at = design()
+    assert "suited-rate" not in [button.key for button in at.button]
+    at.segmented_control(key="design.optimizer").set_value("adam").run()
+    at.button(key="suited-rate").click().run()
+    assert asked(at)["optimizer"] == "adam" and asked(at)["learning_rate"] == "0.001"
+    assert "suited-rate" not in [button.key for button in at.button]
+
+
 def test_the_report_s_augmentation_is_one_click() -> None:
     at = design(**{"from": "basenet-norm"})
     at.button(key="augment-report").click().run()

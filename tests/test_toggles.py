@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training import address, catalogue, toggles
+from training import address, catalogue, switching, toggles
 from training.spec import SpecError
 
 
@@ -45,7 +45,7 @@ VALUES = {
     st.fixed_dictionaries({}, optional=VALUES),
 )
 def test_every_design_survives_its_address(name, settings_):
-    spec, errors = toggles.settle(catalogue.load(name), settings_)
+    spec, errors = switching.settle(catalogue.load(name), settings_)
     assert set(errors) <= {"momentum", "optimizer"}  # 1 is not for Adam
     assert address.from_query(address.to_query(spec)) == (spec, {})
 
@@ -76,12 +76,12 @@ def test_it_is_known_which_designs_an_address_holds(changes, whole):
 def test_dropout_comes_with_the_entrys_rates():
     assert toggles.default_rates(catalogue.load("basenet")) == [0.1, 0.1, 0.25]
     assert toggles.default_rates(catalogue.load("final")) == [0.35, 0.35, 0.35, 0.55, 0.7]
-    assert list(toggles.apply(catalogue.load("basenet"), {"dropout": "on"}).network.dropout) == [0.1, 0.1, 0.25]
+    assert list(switching.apply(catalogue.load("basenet"), {"dropout": "on"}).network.dropout) == [0.1, 0.1, 0.25]
 
 
 def test_dropout_is_refused_where_no_place_is_for_it():
     with pytest.raises(SpecError, match="no place for dropout"):
-        toggles.apply(catalogue.load("sprint"), {"dropout": "on"})
+        switching.apply(catalogue.load("sprint"), {"dropout": "on"})
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_dropout_is_refused_where_no_place_is_for_it():
 )
 def test_wrong_settings_get_a_sentence(key, text, words):
     with pytest.raises(SpecError, match=words):
-        toggles.apply(catalogue.load("basenet"), {key: text})
+        switching.apply(catalogue.load("basenet"), {key: text})
 
 
 @settings(max_examples=200, deadline=None)
@@ -112,8 +112,24 @@ def test_any_address_is_a_design_and_a_sentence_for_what_it_leaves_out(query):
 
 def test_only_what_is_impossible_is_left_out():
     base = catalogue.variant("basenet").spec
-    spec, errors = toggles.settle(base, {"dropout": [0.1], "pooling": "average", "momentum": 0.5})
+    spec, errors = switching.settle(base, {"dropout": [0.1], "pooling": "average", "momentum": 0.5})
     assert spec.network.pooling == "average" and spec.fit.momentum == 0.5 and spec.network.dropout == ()
     assert set(errors) == {"dropout"}
     spec, errors = address.from_query({"from": "nothing", "pooling": "average", "zoom": "near", "x": "1"})
     assert spec == base.replace({"network.pooling": "average"}) and set(errors) == {"from", "zoom"}
+
+
+@pytest.mark.parametrize(
+    "name, optimizer, rate",
+    [
+        ("basenet", "adam", 0.001),
+        ("basenet", "muon", 0.002),
+        ("basenet", "sgd", None),
+        ("plumage-muon", "sgd", 0.1),
+    ],
+)
+def test_another_optimizer_wants_another_learning_rate(name, optimizer, rate):
+    base = catalogue.load(name)
+    assert switching.suited_rate(base.replace({"fit.optimizer": optimizer}), base) == rate
+    chosen = base.replace({"fit.optimizer": optimizer, "fit.learning_rate": 0.005})
+    assert switching.suited_rate(chosen, base) is None, "whoever chose a rate keeps it"

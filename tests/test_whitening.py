@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests import small
-from training import describe, portable, toggles
+from training import describe, portable, switching
 from training.catalogue import variant
 from training.engine import whitening
 from training.engine.engine import Engine
@@ -59,7 +59,7 @@ def test_training_learns_behind_it_and_leaves_it_as_it_is(tmp_path):
 
 def test_it_is_one_layer_more_and_possible_on_pictures_only():
     spec = variant("basenet").spec
-    on = describe.describe(toggles.apply(spec, {"whitening": "on"}).network)
+    on = describe.describe(switching.apply(spec, {"whitening": "on"}).network)
     assert [layer.title for layer in on.layers[:3]] == ["Whitening 24, 2x2", "ReLU", "Conv 6, 5x5, valid"]
     assert on.layers[0].output_shape == (31, 31, 24) and on.layers[0].macs == 31 * 31 * 288
     assert on.params - on.trainable_params == 288

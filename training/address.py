@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training import catalogue, toggles
+from training import catalogue, switching, toggles
 from training.spec import RunSpec, SpecError, difference
 
 FROM = "from"  # the parameter that names the entry
@@ -57,5 +57,5 @@ def from_query(query: Mapping[str, str]) -> tuple[RunSpec, dict[str, str]]:
                 values[key] = toggles.BY_KEY[key].from_text(text, base)
             except SpecError as error:
                 errors[key] = str(error)
-    spec, refused = toggles.settle(base, values)
+    spec, refused = switching.settle(base, values)
     return spec, errors | refused

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from training import catalogue, data, toggles
+from training import catalogue, data, switching
 from training.data import DataError, Dataset
 from training.engine.convolution import plain_conv2d
 from training.engine.engine import EVALUATION_BATCH, Engine
@@ -198,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = dict(pair.partition("=")[::2] for pair in options.set)
-        write(toggles.apply(catalogue.load(options.name), settings), options.folder, options.platform)
+        write(switching.apply(catalogue.load(options.name), settings), options.folder, options.platform)
     except (SpecError, RunError, DataError) as error:
         print(error, file=sys.stderr)
     except ModuleNotFoundError as error:

@@ -8,13 +8,12 @@ short key that is also its name in addresses and on the command line.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from training import catalogue
-from training.spec import EarlyStopping, RunSpec, SpecError, flatten
+from training.spec import EarlyStopping, RunSpec, SpecError
 
 
 @dataclass(frozen=True)
@@ -254,45 +253,3 @@ def default_rates(spec: RunSpec) -> list[float]:
                 return list(rates)
             waiting += catalogue.children(entry.name)
     return [0.25] * places
-
-
-def apply(spec: RunSpec, settings: Mapping[str, str]) -> RunSpec:
-    """`spec` with settings made, each {toggle key or dotted field: text}.
-
-    Raises `SpecError` for an unknown key or an impossible value.
-    """
-    changes: dict[str, Any] = {}
-    known = flatten(spec)
-    for key, text in settings.items():
-        if key in BY_KEY:
-            toggle = BY_KEY[key]
-            changes[toggle.path] = toggle.from_text(text, spec)
-        elif "." in key or key == "name":
-            try:
-                changes[key] = json.loads(text)
-            except (ValueError, RecursionError):
-                changes[key] = text
-        else:
-            import difflib
-
-            near = difflib.get_close_matches(key, [*BY_KEY, *known], n=3) or list(BY_KEY)
-            raise SpecError(f"There is no setting {key!r}. Did you mean {', '.join(near)}?")
-    return spec.replace(changes)
-
-
-def settle(base: RunSpec, values: Mapping[str, Any]) -> tuple[RunSpec, dict[str, str]]:
-    """`base` with all values set that are possible, and {key: sentence} for the others.
-
-    A design is judged as a whole first; only if that fails are the values tried one by one.
-    """
-    changes = {BY_KEY[key].path: value for key, value in values.items() if BY_KEY[key].read(base) != value}
-    try:
-        return (base.replace(changes) if changes else base), {}
-    except SpecError:
-        spec, errors = base, {}
-        for key, value in values.items():
-            try:
-                spec = BY_KEY[key].write(spec, value)
-            except SpecError as error:
-                errors[key] = str(error)
-        return spec, errors

@@ -11,8 +11,8 @@ from typing import Any
 
 import streamlit as st
 
-from pages.shared import present, text
-from training import catalogue, teacher, toggles
+from pages.shared import controls, present, text
+from training import catalogue, switching, teacher, toggles
 from training.describe import describe
 from training.spec import RunSpec
 from training.toggles import Toggle
@@ -129,6 +129,21 @@ def _beneath(toggle: Toggle, spec: RunSpec, error: str | None) -> None:
         st.caption(toggle.help)
     if (told := effect(toggle, spec)) is not None:
         st.markdown(f":small[**{told}**]")
+    if toggle.key == "optimizer":
+        _rate(spec)
+
+
+def _rate(spec: RunSpec) -> None:
+    """A click to the learning rate that another optimizer wants, so that the two are compared fairly."""
+    base = controls.base_of(spec)
+    if rate := switching.suited_rate(spec, base.spec):
+        told = f"Set the learning rate to {rate:g}, which suits {spec.fit.optimizer}"
+        st.button(told, key="suited-rate", icon=":material/tune:", type="tertiary", on_click=_set,
+                  args=("learning_rate", rate))  # fmt: skip
+
+
+def _set(key: str, value: object) -> None:
+    st.session_state[PREFIX + key] = value
 
 
 def _all_at_once() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from training import catalogue, data, registry, toggles
+from training import catalogue, data, registry, switching, toggles
 from training.paths import models_dir
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -95,7 +95,7 @@ def planned(spec: RunSpec, data_name: str | None, epochs: int | None, minutes: f
         changes["fit.minutes"] = minutes
     if seed is not None:
         changes["fit.seed"] = seed
-    spec = toggles.apply(spec.replace(changes), settings)
+    spec = switching.apply(spec.replace(changes), settings)
     if epochs is not None and spec.fit.early_stopping:
         spec = spec.replace({"fit.early_stopping.max_epochs": epochs})
     return spec
