@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from training import catalogue
-from training.bench import sides
+from training.bench import side_by_side, sides
 
 PROCESSORS = {"amx": "AMX, which computes bfloat16", "avx2": "AVX2 alone"}  # by the name of the file
-KERAS = [(sides.FED, "float32")]  # what anyone would do
+KERAS = {  # in words: what anyone would do, and the fastest that one could
+    "Keras, float32, augmented by numpy": [(sides.FED, "float32")],
+    "Keras, mixed precision, not augmented": [(sides.MIXED, "bfloat16")],
+}
 ENGINE = [(sides.ENGINE, "bfloat16"), (sides.ENGINE, "float32")]  # first what the machine trains in
 
 
@@ -35,4 +38,19 @@ def step(measured: dict[str, Any], name: str, kinds: list[tuple[str, str]]) -> f
     if same is None or spec.fit.teacher or spec.fit.batch_size != measured["batch_size"]:
         return None
     found = {(side["side"], side["format"]): side["cpu_ms"] for side in measured["networks"][same]["sides"]}
-    return next(found[kind] for kind in kinds if kind in found)
+    return next((found[kind] for kind in kinds if kind in found), None)
+
+
+def missed() -> str:
+    """The aims that a measured ratio misses by both clocks, a line each, for docs/speed.md."""
+    lines = []
+    for words, measured in benches().items():
+        told = [
+            f"  - `{name}`: {', '.join(ratio['of'])} / {', '.join(ratio['to'])} {ratio['ratio']:.2f}; {ratio['promise']}"
+            for name, result in measured["networks"].items()
+            for ratio in result["ratios"]
+            if side_by_side.verdict(ratio) == side_by_side.WORDS[False, False]
+        ]
+        if told:
+            lines += [f"- With {words}, by wall time, and what was aimed at:", *told]
+    return "\n".join(lines)

@@ -25,7 +25,7 @@ def lead() -> None:
     first, last = catalogue.variant("basenet").report.accuracy, catalogue.variant("final").report.accuracy
     assert first and last
     st.html(
-        '<div class="lead">Plumage shows what each choice in an image classifier is worth: normalization, '
+        '<div class="lead">Plumage shows what each choice in an image classifier does: normalization, '
         "augmentation, batch norm, dropout, pooling, kernels, depth. Switch one and see at once what it does to the "
         "network, then train it on this machine and watch it learn. "
         "It starts from the designs of a course report that climbed from "

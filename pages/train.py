@@ -13,7 +13,7 @@ import streamlit as st
 
 from pages.shared import controls, figures, jobs, plan, present, run, text
 from training import address, cost, data, registry
-from training.paths import runs_dir
+from training.paths import python, runs_dir
 from training.queue import launcher
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -128,7 +128,7 @@ def _unfit(name: str, design: RunSpec) -> str:
 def of_command_line(name: str) -> None:
     """A head on a pretrained network, which learns from that one's features: no design of these pages."""
     st.info(f"{controls.a_head(name)} It is trained from the command line:", icon=":material/terminal:")
-    st.code(f"python -m training fit {name}", language="bash")
+    st.code(f"{python()} -m training fit {name}", language="bash")
     controls.link("design", "Design a network", icon=":material/architecture:")
     run.others(None)
 

@@ -59,7 +59,7 @@ def test_list_is_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row["name"]: row for row in answer(capsys, "list")["variants"]}
     assert list(rows) == [*catalogue.names(), *(head.name for head in catalogue.heads())]
     assert rows["basenet"]["macs"] == 614_050 and rows["basenet"]["report"]["accuracy"] == 0.4412
-    assert rows["basenet-norm"]["parent"] == "basenet" and rows["basenet"]["shipped"] is False
+    assert rows["basenet-norm"]["parent"] == "basenet" and rows["basenet"]["models"] == []
     assert app.main(["list"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in catalogue.names())
@@ -168,7 +168,7 @@ def test_other_problems_are_1_and_a_sentence(capsys: pytest.CaptureFixture[str],
     (tmp_path / "file").write_text("")
     run = rundir.create(small.spec())
     for arguments, words in (
-        (["fit", "basenet"], "get it with: python -m training data fetch cifar100-25"),
+        (["fit", "basenet"], "-m training data fetch cifar100-25"),
         (["fit", "basenet", "--data", "drawn", "--run-dir", str(tmp_path / "file" / "run")], "cannot be made"),
         (["fit", "--resume", "--run-dir", str(tmp_path / "none")], "is not a run"),
         (["evaluate", run.id], "let it finish first"),

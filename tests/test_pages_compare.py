@@ -31,7 +31,7 @@ def test_a_head_on_birds_stands_beside_its_own_report(places: Path) -> None:
     run = finished(spec, test={"loss": 2.5, "accuracy": 0.42, "pictures": 3033})
     text = said(show("train", run=run.id))
     assert "43.5 %" in text and "2.3410" in text
-    assert "Feature extractor efficientnet-lite0" in text and "2 epochs instead of 20" in text
+    assert "Backbone efficientnet-lite0" in text and "2 epochs instead of 20" in text
     assert show("compare", runs=run.id).table
 
 

@@ -252,7 +252,7 @@ def test_numbers_are_written_for_people(told: str, expected: str) -> None:
 
 
 def test_the_report_line_compares_with_the_nearest_ancestor_that_has_figures() -> None:
-    assert "+5.5 points** on basenet-norm-aug" in figures.report(catalogue.variant("basenet-bn"))
+    assert "+5.5 points** against basenet-norm-aug" in figures.report(catalogue.variant("basenet-bn"))
     assert "no figures" in figures.report(catalogue.variant("basenet-avgpool"))
 
 

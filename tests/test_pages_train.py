@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from pages.shared import controls, jobs
 from tests.made import DRAWN, MEASURED, finished
 from tests.page import asked, button, ran, said, show, shown_next
-from training import data, registry, rundir
+from training import data, paths, registry, rundir
 from training.queue import launcher
 
 
@@ -45,7 +45,7 @@ def test_a_taught_design_trains_on_other_pictures_without_its_teacher(places: Pa
 def test_a_head_is_no_design_and_its_command_stands_there(places: Path) -> None:
     at = show("train", **{"from": "birds-best"})
     assert "birds-best" in at.info[0].value and "To be trained" not in said(at)
-    assert at.code[0].value == "python -m training fit birds-best" and "from" in asked(at)
+    assert at.code[0].value == f"{paths.python()} -m training fit birds-best" and "from" in asked(at)
 
 
 @pytest.mark.parametrize("key, query, value, words", [

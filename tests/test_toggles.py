@@ -125,7 +125,7 @@ def test_only_what_is_impossible_is_left_out():
         ("basenet", "adam", 0.001),
         ("basenet", "muon", 0.002),
         ("basenet", "sgd", None),
-        ("plumage-muon", "sgd", 0.1),
+        ("plumage-muon", "sgd", 0.05),
     ],
 )
 def test_another_optimizer_wants_another_learning_rate(name, optimizer, rate):

@@ -56,4 +56,4 @@ def processor() -> str:
     import platform
 
     names = [line.partition(":")[2].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
-    return f"CPU: {(names or [platform.processor() or platform.machine()])[0]}, {cores()} cores"
+    return f"CPU: {(names or [platform.processor() or platform.machine()])[0]}, {cores()} core{'s' * (cores() != 1)}"

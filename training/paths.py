@@ -7,11 +7,18 @@ of the app can have its own.  The functions read the environment at each call.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import platformdirs
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def python() -> str:
+    """This Python as it is called from Plumage's folder, for commands that are shown."""
+    own = Path(sys.executable)
+    return str(own.relative_to(ROOT)) if own.is_relative_to(ROOT) else "python"
 
 
 def _from_environment(variable: str) -> Path | None:

@@ -21,6 +21,15 @@ def models() -> list[RunDir]:
     return [RunDir(path.parent) for path in sorted(models_dir().glob("[!.]*/card.json"))]
 
 
+def by_entry() -> dict[str, list[str]]:
+    """{entry of the catalogue: the models of it that ship}, by the names in their specs."""
+    found: dict[str, list[str]] = {}
+    for model in models():
+        with suppress(RunError):
+            found.setdefault(model.spec().name, []).append(model.id)
+    return found
+
+
 def without_weights() -> list[RunDir]:
     """What ships as card and curves alone: one training a name, its lowest seed's, where no seed's weights ship."""
     first: dict[str, RunDir] = {}

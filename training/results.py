@@ -231,8 +231,8 @@ def to_markdown(table: list[Row]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
     named = dict.fromkeys(row.data for row in table if row.data)
     told = [
-        "Minutes are wall time, on machines that differ several-fold in speed and did other work beside, of the runs on a "
-        "processor, and where there is none, of those on a GPU: they compare no networks.",
+        "Minutes are wall times of the runs on a processor (of those on a GPU where there are no others). The machines differ "
+        "several-fold and did other work: do not compare networks by them.",
         "",
     ]
     if mixed := [f"`{row.name}` ({row.seeds_on_gpu} of {len(row.seeds)})" for row in table if row.seeds_on_gpu]:

@@ -11,7 +11,7 @@ from typing import Any
 from training.spec import RunSpec, SpecError, flatten
 from training.toggles import BY_KEY
 
-RATE_WANTED = {"sgd": 1.0, "adam": 0.1, "muon": 0.2}  # about: an optimizer's learning rate in sgd's
+RATE_WANTED = {"sgd": 1.0, "adam": 0.1, "muon": 0.3}  # about: an optimizer's learning rate in sgd's
 
 
 def apply(spec: RunSpec, settings: Mapping[str, str]) -> RunSpec:

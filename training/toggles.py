@@ -173,7 +173,7 @@ TOGGLES: tuple[Toggle, ...] = (
            "Squeeze to a quarter of the channels before each 3x3 that 128 channels or more enter: far fewer operations.",
            "Network", "switch", False, True),
     Toggle("residual", "network.residual", "Shortcuts",
-           "Add what enters convolutions that keep the shape to what leaves them: they learn a change, not a whole "
+           "Add a layer's input to its output where both have one shape, so that the layers learn only the difference "
            "(residual learning). Deep networks train better.",
            "Network", "switch", False, True),
     Toggle("whitening", "network.whitening", "Whitening",
@@ -191,7 +191,7 @@ TOGGLES: tuple[Toggle, ...] = (
            "Fit", "switch", None, EarlyStopping().model_dump(mode="json")),
     Toggle("optimizer", "fit.optimizer", "Optimizer",
            "How a gradient moves the weights. sgd steps along it; adam divides each weight's step by the size of its gradients; "
-           "muon moves each kernel equally far in all directions. adam wants about a tenth of sgd's learning rate, muon about a fifth.",
+           "muon moves each kernel equally far in all directions. adam wants about a tenth of sgd's learning rate, muon a fifth to two fifths.",
            "Fit", "choice", "sgd", "adam", options=("sgd", "adam", "muon")),
     Toggle("learning_rate", "fit.learning_rate", "Learning rate",
            "The size of each step. The report tried 0.1 to 0.001 and kept 0.01, with sgd; adam and muon want less (see Optimizer).",

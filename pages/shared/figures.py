@@ -114,8 +114,8 @@ def report(entry: catalogue.Variant) -> str:
     while parent and parent.report.accuracy is None:
         parent = parent.parent and catalogue.variant(parent.parent)
     if parent and parent.report.accuracy is not None:
-        told += f"; **{text.signed(100 * (here.accuracy - parent.report.accuracy))} points** on {parent.name} ({parent.report.accuracy:.4f})"
-    return f"{told}{'; ' + here.note if here.note else ''}."
+        told += f"; **{text.signed(100 * (here.accuracy - parent.report.accuracy))} points** against {parent.name} ({parent.report.accuracy:.4f})"
+    return f"{told}{'; ' + here.remarks if here.remarks else ''}."
 
 
 def layer_table(description: Description) -> str:

@@ -24,9 +24,9 @@ Row = Mapping[str, Any]
 # Fields that are no toggles, by the words people know.
 _LABELS = {
     "data.name": "Pictures",
-    "data.backbone": "Feature extractor",
-    "data.backbone_size": "Picture size for the feature extractor",
-    "data.backbone_stage": "Last stage of the feature extractor",
+    "data.backbone": "Backbone",
+    "data.backbone_size": "Picture size for the backbone",
+    "data.backbone_stage": "Last stage of the backbone",
     "network.classes": "Classes",
     "network.input_shape": "Network's input",
     "fit.minutes": "Time limit in minutes",
@@ -36,7 +36,7 @@ _LABELS = {
     "fit.nesterov": "Nesterov momentum",
     "fit.decay": "Learning-rate decay",
     "fit.warmup_epochs": "Warm-up epochs",
-    "fit.fine_tune": "Fine-tuning of the extractor",
+    "fit.fine_tune": "Fine-tuning of the backbone",
     "fit.precision": "Number format",
 }
 

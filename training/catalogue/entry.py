@@ -17,6 +17,17 @@ class Report:
     accuracy: float | None = None
     epochs: int | None = None
     note: str = ""
+    further: tuple[float, ...] = ()  # accuracy of more runs of the same
+    before: float | None = None  # accuracy of the run of BaseNet that it sets beside this one
+
+    @property
+    def remarks(self) -> str:
+        """What else it says, in words; empty where nothing."""
+        further = (
+            f"{len(self.further)} further runs gave {' and '.join(map(str, self.further))}" if self.further else ""
+        )
+        before = f"the run of BaseNet that it sets beside this one gave {self.before}" if self.before else ""
+        return "; ".join(filter(None, (self.note, further, before)))
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """The catalogue: every variant, what it changes, and the report's figures."""
-    shipped = {model.id for model in registry.models()}
+    models = registry.by_entry()
     rows: list[dict[str, Any]] = []
     for entry in (*catalogue.variants(), *catalogue.heads()):
         network = describe_network(entry.spec.network)
@@ -68,13 +68,14 @@ def list_(as_json: Json = False) -> None:
         rows.append({
             "name": entry.name, "title": entry.title, "why": entry.why, "parent": entry.parent, "toggle": entry.toggle,
             "data": entry.spec.data.name, "backbone": entry.spec.data.backbone, "parameters": network.params, "macs": network.macs, "report": report,
-            "shipped": entry.name in shipped,
+            "models": models.get(entry.name, []),
         })  # fmt: skip
     answer(as_json, {"variants": rows}, lambda: console.table(
-        ("name", "parent", "parameters", "multiply-adds", "report", "model", "what"),
+        ("name", "parent", "parameters", "multiply-adds", "report", "models", "what"),
         [(row["name"], row["parent"], row["parameters"], row["macs"], row["report"]["accuracy"],
-          "here" if row["shipped"] else None, row["title"]) for row in rows],
-    ) + "\nOf a head on a backbone (birds-…, …-fc-basic), parameters and multiply-adds are the head's alone.")  # fmt: skip
+          len(row["models"]) or None, row["title"]) for row in rows],
+    ) + "\nModels: how many of it ship; models/README.md names them. Of a head on a backbone (birds-…, …-fc-basic), parameters "
+        "and multiply-adds are the head's alone.")  # fmt: skip
 
 
 @app.command()

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from training import catalogue, data, registry, switching, toggles
-from training.paths import models_dir
+from training.paths import models_dir, python
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
-Trained = Annotated[str, typer.Argument(metavar="RUN|VARIANT", help="A run's id or directory, or a shipped model.")]
+Trained = Annotated[str, typer.Argument(metavar="RUN|MODEL", help="A run's id or directory, or a shipped model.")]
 Design = Annotated[str, typer.Argument(metavar="VARIANT|SPEC.json", help="An entry of the catalogue, or a spec file.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id or directory.")]
 
@@ -40,11 +40,14 @@ def trained(name: str, find: Callable[[str], RunDir] = registry.find_fitted) -> 
     try:
         return find(name)
     except RunError as error:
-        in_catalogue = name in catalogue.names()
-        raise Misuse(
-            f"{name} is in the catalogue, but no trained model of it is in {models_dir()}; train it with: "
-            f"python -m training fit {name}" if in_catalogue else str(error)
-        ) from None  # fmt: skip
+        if models := registry.by_entry().get(name):
+            told = f"{name} is an entry of the catalogue; its models that ship are {', '.join(models)}."
+        elif name in catalogue.names():
+            told = f"{name} is in the catalogue, but no trained model of it is in {models_dir()}; train it with: "
+            told += f"{python()} -m training fit {name}"
+        else:
+            told = str(error)
+        raise Misuse(told) from None
 
 
 def known(data_name: str) -> None:

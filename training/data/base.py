@@ -121,7 +121,7 @@ class Source(Protocol):
 
 def how(name: str) -> str:
     """The command that gets the data set."""
-    return f"python -m training data fetch {name}"
+    return f"{paths.python()} -m training data fetch {name}"
 
 
 def places(name: str) -> list[Path]:
