@@ -149,10 +149,21 @@ def test_the_machine_is_measured_once(here: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_run_that_jax_fitted_on_another_machine_says_nothing_of_this_one(here: Path) -> None:
     before = cost.estimate(spec("basenet"))
-    trained(here / "runs" / "elsewhere", spec("basenet"), 0.01, versions={"jax": "0.10.2"}, device="GPU: NVIDIA H200")
+    for name, versions in (("elsewhere", {"jax": "0.10.2"}), ("unnamed", {"numpy": "2.5.2"})):
+        trained(here / "runs" / name, spec("basenet"), 0.01, versions=versions, device="GPU: NVIDIA H200")
     assert cost.estimate(spec("basenet")) == before
     trained(here / "runs" / "here", spec("basenet"), 0.01, versions={"tensorflow": "2.21.0"})
     assert cost.estimate(spec("basenet")).step_seconds < before.step_seconds / 10
+
+
+def test_a_head_s_training_corrects_no_network_on_pictures(here: Path) -> None:
+    """A head on a backbone's map takes what a picture does, three dimensions, and much more time than is modelled."""
+    before, tuned = cost.estimate(spec("basenet")), spec("birds-finetune-repaired")
+    trained(here / "runs" / "map", spec("birds-conv"), 900.0)
+    trained(here / "runs" / "tuned", tuned, 900.0)
+    assert cost.estimate(spec("basenet")) == before
+    frozen = cost.estimate(spec("birds-fc-basic"))
+    assert "here will correct it" in frozen.basis, "what trains its backbone, too, says nothing of one that does not"
 
 
 def test_a_teacher_costs_its_forward_pass(here: Path) -> None:

@@ -39,7 +39,8 @@ def on_gpu(card: Mapping[str, Any]) -> bool:
 
 def elsewhere(card: Mapping[str, Any]) -> bool:
     """Whether `training.portable_fit` trained it, on whatever machine."""
-    return "jax" in (card.get("versions") or {})
+    versions = card.get("versions") or {}
+    return bool(versions) and not any(package.startswith("tensorflow") for package in versions)
 
 
 def make(run: RunDir, dataset: Dataset, engine: Engine, seconds: float) -> dict[str, Any]:

@@ -179,9 +179,8 @@ class Observation:
 
 
 def _correction(spec: RunSpec, seen: tuple[Observation, ...]) -> tuple[float, str]:
-    """The factor for an estimate, from trainings of the same design if there are any, else from all."""
-    rank = len(spec.network.input_shape)  # pictures, or features of a backbone
-    seen = tuple(o for o in seen if len(o.spec.network.input_shape) == rank)
+    """The factor for an estimate, from trainings of the same design if there are any, else from all of its kind."""
+    seen = tuple(o for o in seen if _kind(o.spec) == _kind(spec))
     same = [o.ratio for o in seen if _costs_alike(o.spec, spec)]
     if same:
         return statistics.median(same), "measured: this design was trained here"
@@ -189,6 +188,11 @@ def _correction(spec: RunSpec, seen: tuple[Observation, ...]) -> tuple[float, st
         ratio = statistics.median(o.ratio for o in seen)
         return ratio, f"estimated, corrected by {len(seen)} training{'s' if len(seen) > 1 else ''} here"
     return 1.0, "estimated; a training here will correct it"
+
+
+def _kind(spec: RunSpec) -> tuple[bool, str, int]:
+    """What is modelled alike: networks on pictures, heads on a backbone's vector or map, what trains the backbone, too."""
+    return bool(spec.data.backbone), spec.fit.fine_tune, len(spec.network.input_shape)
 
 
 def _costs_alike(a: RunSpec, b: RunSpec) -> bool:
