@@ -214,6 +214,29 @@ def test_a_stop_does_not_wait_for_a_long_step(tmp_path: Path, monkeypatch: pytes
     assert fit.fit(run, resume=True, dataset=small.dataset())["state"] == "finished"
 
 
+def test_who_is_left_behind_has_no_word_any_more(tmp_path: Path) -> None:
+    """It was about to write when the main thread gave it up: between its look at that and its line."""
+    run = make(tmp_path / "run", small.spec())
+    begun, release, refused = threading.Event(), threading.Event(), threading.Event()
+
+    class Late(supervisor.Supervised):
+        def train(self) -> None:
+            begun.set()
+            release.wait(30)
+            try:
+                self.write_status(message="", eta_seconds=55.0)
+            except supervisor.Stopped:
+                refused.set()
+                raise
+
+    threading.Thread(target=lambda: (begun.wait(30), run.request_stop())).start()
+    Late(run).supervise()
+    release.set()
+    assert refused.wait(10)
+    status = run.status()
+    assert status["message"].startswith("Stopped on request, without waiting") and status["eta_seconds"] is None
+
+
 @pytest.mark.parametrize("killed", ["before the checkpoint", "after it"])
 def test_killed_between_its_best_weights_and_its_checkpoint_a_run_keeps_the_right_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: str

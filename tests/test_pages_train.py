@@ -138,7 +138,7 @@ def test_a_failed_run_shows_its_sentence_and_offers_to_go_on(places: Path) -> No
 
 def test_a_run_whose_process_died_says_so_and_offers_to_go_on(places: Path) -> None:
     run = rundir.create(DRAWN)
-    run.write_status(state="running", pid=2**22 + 1, heartbeat=0, step=3, steps_per_epoch=176)
+    run.write_status(state="running", pid=2**22 + 1, step=3, steps_per_epoch=176)
     at = show("train", run=run.id)
     assert "resume" in said(at) and button(at, "Resume")
 

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -217,9 +216,9 @@ def test_a_file_that_another_process_has_open_is_waited_for(
     run: RunDir, refused: Callable[[str, float], None], method: str
 ) -> None:
     refused(method, 3)
-    run.write_status(heartbeat=1.0)
+    run.write_status(elapsed_seconds=1.0)
     status = run.status()
-    assert status["heartbeat"] == 1.0 and status["message"] == "Not begun yet."
+    assert status["elapsed_seconds"] == 1.0 and status["message"] == "Not begun yet."
 
 
 @pytest.mark.parametrize(("method", "told"), [("replace", "written"), ("read_bytes", "read")])
@@ -229,7 +228,7 @@ def test_a_file_that_stays_closed_to_us_is_left_whole_and_told(
     before = run.file("status.json").read_text()
     refused(method, float("inf"))
     with pytest.raises(RunError, match=f"cannot be {told}: Permission denied; see who may write there"):
-        run.write_status(heartbeat=1.0)
+        run.write_status(elapsed_seconds=1.0)
     assert run.file("status.json").read_text() == before and not list(run.path.glob(".status*"))
 
 
@@ -242,7 +241,7 @@ def test_only_a_full_disk_is_told_to_be_freed(
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(RunError) as caught:
-        run.write_status(heartbeat=1.0)
+        run.write_status(elapsed_seconds=1.0)
     assert ("free some space" in str(caught.value)) is frees
 
 
@@ -271,7 +270,7 @@ def test_a_run_whose_process_is_gone_is_stopped(run: RunDir) -> None:
 
 def test_another_process_with_the_number_of_the_run_s_is_not_the_run_s(run: RunDir) -> None:
     born = process_identity()["process_started"]
-    run.write_status(state="running", pid=os.getpid(), process_started=born - 100, heartbeat=time.time())
+    run.write_status(state="running", pid=os.getpid(), process_started=born - 100)
     assert run.status()["state"] == "stopped"
 
 

@@ -119,6 +119,8 @@ class Fitting(Supervised):
         """Build, train, finish."""
         run, spec = self.run_dir, self.spec
         self.build()
+        from training import finish, predict  # noqa: F401 - what its end needs, too: the files may change meanwhile
+
         self.check_stop()
         self.progress = Progress(spec.fit, self.engine.steps_per_epoch)
         if run.file("checkpoint.npz").is_file():
@@ -229,7 +231,8 @@ class Fitting(Supervised):
         seconds = self.progress.epoch_seconds if kind == "epoch" else self.progress.elapsed
         row = {"kind": kind, "epoch": short(self.progress.fraction()), "step": self.progress.global_step(), **figures,
                "seconds": round(seconds, 3)}  # fmt: skip
-        self.run_dir.append_history(row)
+        with self.may_write():
+            self.run_dir.append_history(row)
         with suppress(OSError, ValueError):  # nobody reads any more what it prints: no reason to end a training
             self.report(row)
 
@@ -240,7 +243,7 @@ class Fitting(Supervised):
         self.status_written = time.monotonic()
         progress = self.progress
         self.write_status(
-            message="", heartbeat=time.time(), epoch=progress.epoch, step=progress.step,
+            message="", epoch=progress.epoch, step=progress.step,
             steps_per_epoch=progress.steps_per_epoch, elapsed_seconds=round(progress.elapsed, 2),
             eta_seconds=progress.seconds_left(),
         )  # fmt: skip
@@ -275,10 +278,9 @@ class Fitting(Supervised):
             self.engine.restore(arrays)
             self.keep_best()
         except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"The checkpoint of {self.run_dir.id} does not fit its spec ({error}): delete "
-                f"{self.run_dir.file('checkpoint.npz')} to begin anew."
-            ) from None
+            file = self.run_dir.file("checkpoint.npz")
+            raise RunError(f"The checkpoint of {self.run_dir.id} does not fit its spec ({error}): delete {file} to begin anew."
+                           ) from None  # fmt: skip
 
     def finish(self, message: str) -> None:
         """Early stopping's best weights back, and the files of the finished model; `message` says why here."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,10 +40,8 @@ def process_identity() -> dict[str, Any]:
     """The fields by which `alive` knows this process again."""
     import psutil
 
-    return {
-        "pid": os.getpid(), "process_started": psutil.Process().create_time(), "process_birth": _birth(os.getpid()),
-        "heartbeat": time.time(),
-    }  # fmt: skip
+    born = psutil.Process().create_time()
+    return {"pid": os.getpid(), "process_started": born, "process_birth": _birth(os.getpid())}
 
 
 def _birth(pid: int) -> str | None:

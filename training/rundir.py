@@ -1,7 +1,7 @@
 """A run directory: everything of a run, in plain files, readable and whole at any instant.
 
     spec.json        the frozen spec
-    status.json      queued, running, stopped, finished or failed; process, heartbeat, progress
+    status.json      queued, running, stopped, finished or failed; process, progress
     history.jsonl    a line an epoch, and finer points within the epochs
     checkpoint.npz   from which the run goes on; best.npz: early stopping's best weights (best.new.npz until a checkpoint says so)
     weights.npz      the trained network, which the app, the command line and teachers read

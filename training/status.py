@@ -9,7 +9,7 @@ Line = TypeVar("Line", bound=Mapping[str, Any])
 
 ACTIVE = ("queued", "running")
 STATES = (*ACTIVE, "stopped", "finished", "failed")
-_NUMBERS = ("created", "queued", "started", "finished", "ended", "heartbeat", "epoch", "step", "steps_per_epoch",
+_NUMBERS = ("created", "queued", "started", "finished", "ended", "epoch", "step", "steps_per_epoch",
             "max_epochs", "minutes", "elapsed_seconds", "eta_seconds")  # fmt: skip
 
 

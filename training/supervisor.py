@@ -1,6 +1,6 @@
 """A training in a thread of its process, and the main thread that watches over it.
 
-The main thread beats, sees signals and requests to stop at once, and leaves the training
+The main thread sees signals and requests to stop at once, and leaves the training
 behind where one long step would keep it waiting.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from training.data import DataError
@@ -17,7 +18,6 @@ from training.divergence import Diverged
 from training.process import Log, process_identity, signals
 from training.rundir import RunDir, RunError
 
-BEAT_SECONDS = 1.0
 GRACE_SECONDS = 1.4  # after which a stop does not wait for the step in progress
 
 
@@ -33,6 +33,7 @@ class Supervised:
         self.stopping = threading.Event()
         self.writing = threading.Lock()  # status.json, which both threads write
         self.left_behind = self.ended = False  # one of the two threads has the last word, never both
+        self.worker: threading.Thread | None = None
 
     def train(self) -> None:
         """Raises `Stopped`, `Diverged` or another exception where it does not come to its end."""
@@ -43,8 +44,8 @@ class Supervised:
     def supervise(self) -> None:
         """Run the training in its thread until it has ended or is left behind."""
         self.write_status(state="running", started=time.time(), message="Loading the pictures", **process_identity())
-        worker = threading.Thread(target=self.work, name="training", daemon=True)
-        asked, beaten = None, time.monotonic()
+        self.worker = worker = threading.Thread(target=self.work, name="training", daemon=True)
+        asked = None
         with signals(self.stopping):
             worker.start()
             while True:
@@ -58,10 +59,6 @@ class Supervised:
                     asked = asked or now
                     if now - asked > GRACE_SECONDS and self.leave_behind():
                         return
-                elif now - beaten > BEAT_SECONDS:
-                    beaten = now
-                    with suppress(RunError):  # a full disk is the training's matter
-                        self.write_status(heartbeat=time.time())
 
     def leave_behind(self) -> bool:
         """End the run without its thread, unless that has ended it meanwhile; the last checkpoint stands."""
@@ -83,8 +80,16 @@ class Supervised:
                 raise Stopped
             self.ended = True
 
-    def write_status(self, **fields: Any) -> None:
+    @contextmanager
+    def may_write(self) -> Iterator[None]:
+        """One of the two threads writes; raises `Stopped` in the training's where it was left behind."""
         with self.writing:
+            if self.left_behind and threading.current_thread() is self.worker:
+                raise Stopped
+            yield
+
+    def write_status(self, **fields: Any) -> None:
+        with self.may_write():
             self.run_dir.write_status(**fields)
 
     def end(self, state: str, message: str, **fields: Any) -> None:
