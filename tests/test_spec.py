@@ -88,6 +88,27 @@ def test_layers_that_do_not_fit_are_refused(blocks):
         spec.parse({"network": {"blocks": blocks}})
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"network.input_shape": [32, 32]}, "network.input_shape.2 is missing."),
+        (
+            {"network.blocks.0": {"filters": 3}},
+            'network.blocks.0 = {"filters": 3} is not possible: its kind is one of conv, ',
+        ),
+        (
+            {"network.blocks.0": {"kind": "warp"}},
+            'network.blocks.0 = {"kind": "warp"} is not possible: its kind is one of conv, ',
+        ),
+        ({"fit.fine_tune": "all at once"}, "fit.fine_tune is possible only with data.backbone"),
+    ],
+)
+def test_sentences_name_fields_and_nothing_of_what_checks_them(changes, told):
+    with pytest.raises(SpecError) as refused:
+        catalogue.load("basenet").replace(changes)
+    assert str(refused.value).startswith(told)
+
+
 def test_unknown_keys_are_refused():
     tree = json.loads(catalogue.load("basenet").to_json())
     tree["network"]["colour"] = "red"

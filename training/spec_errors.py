@@ -14,12 +14,16 @@ _BLOCK_KINDS = ("conv", "pool", "flatten", "global_pool", "dense", "dropout")
 def explain(error: ValidationError) -> str:
     """The first problem of a validation error as a sentence with field, value and rule."""
     problem = error.errors(include_url=False)[0]
-    place = problem["loc"]  # of a block also its kind, behind its number
-    kinds = {
-        index for index in range(1, len(place)) if isinstance(place[index - 1], int) and place[index] in _BLOCK_KINDS
-    }
-    where = ".".join(str(part) for index, part in enumerate(place) if index not in kinds) or "spec"
+    place = problem["loc"]  # of a block also its kind, behind its number; of a choice of types the type
+    unnamed = {
+        index for index in range(1, len(place))
+        if (isinstance(place[index - 1], int) and place[index] in _BLOCK_KINDS) or "[" in str(place[index])
+    }  # fmt: skip
+    where = ".".join(str(part) for index, part in enumerate(place) if index not in unnamed)
     value, rule, kind = problem.get("input"), problem["msg"], problem["type"]
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        one_of = f"its kind is one of {', '.join(_BLOCK_KINDS)}"
+        return f"{where or 'The spec'} = {_short(value)} is not possible: {one_of}."
     if kind == "extra_forbidden":
         owner, _, key = where.rpartition(".")
         return f"{where} is not a field of a spec: {owner or 'the spec'} has no key {key!r}."
@@ -28,8 +32,8 @@ def explain(error: ValidationError) -> str:
     if kind == "value_error":
         rule = rule.removeprefix("Value error, ")
         if isinstance(value, Mapping | BaseModel):  # a rule over several fields: its text begins with the field
-            return f"{where}.{rule}."
-    return f"{where} = {_short(value)} is not possible: {rule[:1].lower() + rule[1:]}."
+            return f"{where}.{rule}." if where else f"{rule}."
+    return f"{where or 'The spec'} = {_short(value)} is not possible: {rule[:1].lower() + rule[1:]}."
 
 
 def _short(value: Any) -> str:
