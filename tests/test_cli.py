@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests import small
+from tests.models import make_model
 from training import catalogue, data, rundir, toggles
 from training.cli import app
 from training.spec import SpecError
@@ -63,6 +64,31 @@ def test_list_is_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.main(["list"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in catalogue.names())
+
+
+def test_models_are_named_by_their_entry(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    make_model(folder / "models" / "basenet-twin", "basenet")
+    assert {row["name"]: row["models"] for row in answer(capsys, "list")["variants"]}["basenet"] == ["basenet-twin"]
+    for name, words in (("basenet", "its models that ship are basenet-twin"), ("birds-fc", "train it with: ")):
+        assert app.main(["evaluate", name]) == 2
+        assert words in capsys.readouterr().err
+    for place in ("models", "runs"):
+        make_model(folder / place / "final", "final")
+    assert app.main(["evaluate", "final"]) == 2
+    assert "both called final" in capsys.readouterr().err
+
+
+def test_a_card_without_validation_stops_no_list(capsys: pytest.CaptureFixture[str]) -> None:
+    run = rundir.create(small.spec())
+    run.write_card(small.card(figures={"epochs": 3}))
+    [row] = answer(capsys, "runs")["runs"]
+    assert row["run"] == run.id and row["validation_accuracy"] is None
+
+
+def test_a_name_that_no_file_can_have_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["describe", "x" * 300]) == 1
+    told = capsys.readouterr().err
+    assert "File name too long" in told and "Errno" not in told
 
 
 def test_describe_gives_layers_and_totals(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

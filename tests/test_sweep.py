@@ -13,7 +13,7 @@ import pytest
 from tests import small
 from training import catalogue, paths, registry, rundir, ship, sweep, sweep_jobs
 from training.process import process_identity
-from training.rundir import RunDir
+from training.rundir import RunDir, RunError
 
 # What takes the place of `training fit`: an epoch each tenth of a second, four in all, or an end of another kind.
 FIT = """
@@ -89,6 +89,20 @@ def test_of_several_seeds_the_best_on_validation_ships(sweeping, tmp_path):
     )
     assert RunDir(tmp_path / "models" / "basenet").spec().fit.seed == 1
     assert RunDir(tmp_path / "models" / "basenet" / "seed-0").spec().fit.seed == 0
+
+
+def test_where_the_best_cannot_ship_no_other_does(sweeping, tmp_path, monkeypatch):
+    put = ship.ship
+
+    def refuse(run, name, card_only=False):
+        if run.spec().fit.seed == 1:  # the best on validation
+            raise RunError("As half it would lose 0.30 points; ship it in a wider format.")
+        put(run, name, card_only)
+
+    monkeypatch.setattr(ship, "ship", refuse)
+    _, said = sweeping(seeds=2)
+    assert "basenet: As half it would lose 0.30 points" in said and "ships" not in said
+    assert not (tmp_path / "models").exists()
 
 
 def test_what_ships_is_done_though_its_run_is_elsewhere(sweeping, tmp_path):

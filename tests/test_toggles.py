@@ -77,6 +77,7 @@ def test_dropout_comes_with_the_entrys_rates():
     assert toggles.default_rates(catalogue.load("basenet")) == [0.1, 0.1, 0.25]
     assert toggles.default_rates(catalogue.load("final")) == [0.35, 0.35, 0.35, 0.55, 0.7]
     assert list(switching.apply(catalogue.load("basenet"), {"dropout": "on"}).network.dropout) == [0.1, 0.1, 0.25]
+    assert toggles.default_rates(catalogue.load("birds-conv")) == [0.5, 0.7]
 
 
 def test_dropout_is_refused_where_no_place_is_for_it():

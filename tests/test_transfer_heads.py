@@ -192,9 +192,9 @@ def test_missing_weights_are_told_in_the_runs_status(birds, monkeypatch):
 
     broken = backbones.Backbone(**{**vars(small_backbone()), "source": missing})
     monkeypatch.setitem(backbones._BACKBONES, "efficientnet-lite0", broken)
-    run = rundir.create(spec((16,)))
-    status = fit(run)
-    assert (status["state"], status["message"]) == ("failed", "The weights are nowhere; get them.")
+    for wanted in (spec((16,)), spec((7, 7, 16), "birds-finetune-fc")):
+        status = fit(rundir.create(wanted))
+        assert (status["state"], status["message"]) == ("failed", "The weights are nowhere; get them.")
 
 
 # --- Pictures unlike the training pictures, and pictures alike ------------------------------------

@@ -264,6 +264,8 @@ def test_what_learned_from_other_pictures_is_neither_calibrated_nor_shipped(run:
 def test_a_name_is_of_one_spec_and_a_seed_of_one_run(run: RunDir) -> None:
     with pytest.raises(RunError, match="This run is no basenet: name is 'small' and not 'basenet'"):
         ship(run, "basenet")
+    with pytest.raises(RunError, match="This run is no birds-fc: name is 'small' and not 'birds-fc'"):
+        ship(run, "birds-fc")
     ship(run, "small")
     with pytest.raises(RunError, match="has a run with seed 0 already"):
         ship(run, "small", card_only=True)

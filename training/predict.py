@@ -201,9 +201,9 @@ def load(run: RunDir) -> Classifier:
     weights.present(run)
     if run.spec().data.backbone is None:
         return Network(run)
-    from training.transfer.predict import BirdNetwork
+    from training.transfer.predict import HeadNetwork
 
-    return BirdNetwork(run)
+    return HeadNetwork(run)
 
 
 # --- Answering for the worker ------------------------------------------------------------------

@@ -62,7 +62,7 @@ def _check_place(spec: RunSpec, name: str, card_only: bool) -> None:
     """Raise `RunError` where NAME is of another spec, but for the seed, or, for a further seed, has that one already."""
     folders = (models_dir() / name, *(models_dir() / name).glob("seed-*"))
     stored = [RunDir(folder).spec() for folder in folders if (folder / "card.json").is_file()]
-    for other in [*stored, *([catalogue.variant(name).spec] if name in catalogue.names() else [])]:
+    for other in [*stored, *([catalogue.variant(name).spec] if catalogue.known(name) else [])]:
         if apart := difference(spec, other.with_seed(spec.fit.seed)):
             told = ", ".join(f"{path} is {own!r} and not {theirs!r}" for path, (own, theirs) in list(apart.items())[:3])
             raise RunError(f"This run is no {name}: {told}; ship it under another name.")
@@ -75,8 +75,8 @@ def _measure(made: RunDir, run: RunDir, form: weights.Format) -> None:
     card = run.finished_card()
     pictures = data.load(card["data"]["name"], card["spec"]["data"]["validation"])
     pictures.check(card["data"]["sha256"], made.id)
-    before = card["figures"]["validation"]
-    if card["spec"]["data"]["validation"] == "ordered":  # its own figures are on augmented pictures
+    before = card["figures"].get("validation")
+    if before is None or card["spec"]["data"]["validation"] == "ordered":  # its own figures are on augmented pictures
         before = _validated(run, pictures)
     figures_now = {**card["figures"], "test": None}
     fresh = {key: value for key, value in card.items() if key != "calibration"}

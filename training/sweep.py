@@ -172,6 +172,8 @@ def publish(name: str, seeds: int, say: Say) -> None:
             ship(job.run, name, card_only=shipped is not None)
         except (RunError, DataError) as error:
             say(f"{name}: {error}")
+            if shipped is None:
+                return  # the best ships or none does
             continue
         say(f"{name}: seed {job.spec.fit.seed} {'is stored as a card' if shipped else 'ships'}")
 

@@ -244,7 +244,7 @@ def default_rates(spec: RunSpec) -> list[float]:
     places, else 0.25 everywhere.
     """
     places = spec.network.dropout_places
-    if spec.name in catalogue.names():
+    if catalogue.known(spec.name):
         waiting = [catalogue.variant(spec.name)]
         while waiting:
             entry = waiting.pop(0)

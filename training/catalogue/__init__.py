@@ -10,7 +10,7 @@ from training.catalogue import backbone_heads, ladder  # noqa: F401 - they fill 
 from training.catalogue.entry import TABLE, Report, Variant
 from training.spec import RunSpec, SpecError, parse
 
-__all__ = ["Report", "Variant", "below", "children", "heads", "line", "load", "names", "variant", "variants"]
+__all__ = ["Report", "Variant", "below", "children", "heads", "known", "line", "load", "names", "variant", "variants"]
 
 
 def names() -> list[str]:
@@ -37,6 +37,11 @@ def variant(name: str) -> Variant:
     near = difflib.get_close_matches(name, TABLE, n=3)
     told = f"Did you mean {', '.join(near)}?" if near else "`python -m training list` names all."
     raise SpecError(f"There is no variant {name!r} in the catalogue. {told}")
+
+
+def known(name: str) -> bool:
+    """Whether an entry is called so, a network on pictures or a head."""
+    return name in TABLE
 
 
 def children(name: str) -> list[Variant]:

@@ -18,6 +18,7 @@ from training import catalogue, data, registry
 from training.cli import console, data_commands, report_commands
 from training.cli.options import Design, Json, Misuse, Run, Trained, answer, planned, toggle_options, trained
 from training.describe import describe as describe_network
+from training.files import advice
 from training.pictures import PictureError
 from training.rundir import RunDir, RunError
 from training.spec import SpecError
@@ -40,8 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 0
     except (SpecError, Misuse) as error:
         return console.problem(error, 2)
-    except (RunError, data.DataError, PictureError, OSError) as error:
+    except (RunError, data.DataError, PictureError) as error:
         return console.problem(error, 1)
+    except OSError as error:
+        return console.problem(f"{error.filename or 'A file'}: {error.strerror or error}; {advice(error)}.", 1)
     except MemoryError:
         return console.problem("There is not enough memory: close other programs or choose a smaller network.", 1)
     except KeyboardInterrupt:
@@ -278,7 +281,7 @@ def ship(
     found = trained(run, registry.find)
     with console.quiet():
         card = make(found, name, form, card_only)
-    answer(as_json, {"model": name, "card": card}, lambda: console.shipped(name, card))
+    answer(as_json, {"model": name, "card": card}, lambda: console.shipped(name, card, card_only))
 
 
 # --- All of the report ---------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def row(run: RunDir) -> dict[str, Any]:
         spec = None
     figures = card["figures"] if card else None
     epochs = whole_epochs(run.history())
-    validation = (figures["validation"] if figures else epochs[-1] if epochs else {}) or {}
+    validation = (figures.get("validation") if figures else epochs[-1] if epochs else {}) or {}
     return {
         "run": run.id,
         "directory": str(run.path),

@@ -87,8 +87,7 @@ def described(spec: RunSpec, network: Description) -> str:
 def outcome(tree: dict[str, Any]) -> str:
     """How a run ended."""
     lines = [f"{tree['run']}: {tree['state']}. {tree['message'] or ''}".rstrip()]
-    if tree["figures"]:
-        validation = tree["figures"]["validation"]
+    if validation := (tree["figures"] or {}).get("validation"):
         lines.append(f"Validation accuracy {validation['accuracy']:.4f}, loss {validation['loss']:.4f} "
                      f"after {tree['figures']['epochs']:g} epochs.")  # fmt: skip
     if tree["state"] == "stopped":
@@ -148,11 +147,16 @@ def calibrated(name: str, report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def shipped(name: str, card: dict[str, Any]) -> str:
+def shipped(name: str, card: dict[str, Any], card_only: bool) -> str:
     """What a model that ships is worth."""
     figures = card["figures"]
+    what = (
+        f"{name}/seed-{card['spec']['fit']['seed']}: card and curves"
+        if card_only
+        else f"{name}: {card['weights']} weights"
+    )
     return (
-        f"models/{name}: {card['weights']} weights, validation accuracy {figures['validation']['accuracy']:.4f}, "
+        f"models/{what}, validation accuracy {figures['validation']['accuracy']:.4f}, "
         f"test accuracy {figures['test']['accuracy']:.4f}"
     )
 

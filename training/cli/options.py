@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -40,9 +41,12 @@ def trained(name: str, find: Callable[[str], RunDir] = registry.find_fitted) -> 
     try:
         return find(name)
     except RunError as error:
+        with suppress(RunError):  # it is there: why it cannot be used is what there is to say
+            registry.find(name)
+            raise Misuse(str(error)) from None
         if models := registry.by_entry().get(name):
             told = f"{name} is an entry of the catalogue; its models that ship are {', '.join(models)}."
-        elif name in catalogue.names():
+        elif catalogue.known(name):
             told = f"{name} is in the catalogue, but no trained model of it is in {models_dir()}; train it with: "
             told += f"{python()} -m training fit {name}"
         else:

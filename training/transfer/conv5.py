@@ -153,7 +153,7 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
             train(folder, options.epochs)
-    except (RunError, WeightsError, data.DataError) as error:
+    except (RunError, WeightsError, data.DataError, FloatingPointError) as error:
         print(error, file=sys.stderr)
     except Timeout:
         print(f"Another process trains in {folder}.", file=sys.stderr)

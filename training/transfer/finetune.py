@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training import catalogue, teacher
+from training.data import DataError
 from training.engine import batches
 from training.engine import model as networks
 from training.engine.augment import augment
 from training.engine.engine import DROPOUT_STREAM, Engine
 from training.transfer import folded, heads
 from training.transfer.backbones import of
+from training.transfer.pretrained import WeightsError
 
 if TYPE_CHECKING:
     from training.data import Dataset
@@ -57,7 +59,10 @@ class FineTune(Engine):
         self._backbone = of(spec.data)
         if spec.fit.precision == "auto" and not (self._careful or self._backbone.half):
             self.precision = "float32"
-        extractor = self._backbone.load(self._backbone.deployed())
+        try:
+            extractor = self._backbone.load(self._backbone.deployed())
+        except WeightsError as error:
+            raise DataError(str(error)) from None
         self._exact_maps = _still(folded.forward(extractor))  # for validation, in float32, as every figure of a card
         if self._careful:
             self._maps = _still(folded.forward(extractor, self.precision, learns=True))

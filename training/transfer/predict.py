@@ -87,7 +87,7 @@ def _held(name: str, size: int, stage: str, file: Path, key: str) -> Extractor:
     return Extractor(backbone, backbone.load(file), key)
 
 
-class BirdNetwork(predict.Classifier):
+class HeadNetwork(predict.Classifier):
     """A head and its backbone."""
 
     def __init__(self, run: RunDir):

@@ -86,7 +86,7 @@ def _of_a_head(card: dict[str, Any]) -> bool:
 def _same(card: dict[str, Any]) -> tuple[str, ...]:
     """What must be alike for two cards to be comparable: the pictures, the backbone and how it looks at them."""
     data = card["data"]
-    return (data["title"], data["origin"], card["backbone"]["title"], _backbone(card).view)
+    return (data["title"], data["origin"], data.get("sha256", ""), card["backbone"]["title"], _backbone(card).view)
 
 
 def _backbone(card: dict[str, Any]) -> Backbone:
