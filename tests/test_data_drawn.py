@@ -69,6 +69,9 @@ def test_the_documented_figures_are_of_these_pictures_and_keep_their_promises(da
     assert {name: set(seeds) for name, seeds in figures.items()} == {
         name: {str(s.fit.seed) for n, s in drawn_study.runs() if n == name} for name, _ in drawn_study.runs()
     }
+    assert json.loads(path.read_text())["specs"] == drawn_study.specs_sha256(), (
+        "the specs are others: run the study again"
+    )
     assert (drawn_study.DOCS / "drawn.md").read_text() == drawn_study.report(figures)
     assert all(0.5 < accuracy < 0.8 for accuracy in figures["BaseNet"].values())
     assert all(max(figures[name].values()) < 0.35 for name in figures if name.startswith("linear"))

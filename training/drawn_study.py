@@ -8,6 +8,7 @@ docs/drawn.json as soon as it is there, so the study can be stopped and goes on 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
 from statistics import mean, stdev
@@ -56,17 +57,23 @@ def runs() -> list[tuple[str, RunSpec]]:
     ]
 
 
+def specs_sha256() -> str:
+    """Of all runs' specs, less what is as by default: figures of others are no figures of these."""
+    told = (f"{name} {spec.model_dump_json(exclude_defaults=True)}" for name, spec in runs())
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+
 def measure(path: Path) -> dict[str, dict[str, float]]:
-    """{change: {seed: test accuracy}}; what `path` has of these pictures is not trained again."""
+    """{change: {seed: test accuracy}}; what `path` has of these pictures and specs is not trained again."""
     dataset, test = data.load("drawn"), data.load_test("drawn")
+    of = {"pictures": dataset.sha256, "specs": specs_sha256()}
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    figures = kept["accuracy"] if kept.get("pictures") == dataset.sha256 else {}
+    figures = kept["accuracy"] if of.items() <= kept.items() else {}
     for name, spec in runs():
         seed = str(spec.fit.seed)
         if seed not in figures.setdefault(name, {}):
             figures[name][seed] = round(trained(spec, dataset, test), 4)
-            content = {"pictures": dataset.sha256, "accuracy": figures}
-            write_atomic(path, json.dumps(content, indent=1) + "\n")
+            write_atomic(path, json.dumps({**of, "accuracy": figures}, indent=1) + "\n")
         print(f"{name}, seed {seed}: {figures[name][seed]:.4f}", flush=True)
     return figures
 
