@@ -10,7 +10,6 @@ Trainings that were run here then correct the estimate.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import time
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from training import hardware, paths, registry
 from training.card import elsewhere
 from training.describe import Description, describe
 from training.engine import batches, optimizer
+from training.files import write_whole
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 
@@ -135,9 +135,7 @@ def machine() -> Machine:
         measured = Machine(max(kept.flops, measured.flops), max(kept.bandwidth, measured.bandwidth), cores)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(asdict(measured)))
-        part.replace(file)
+        write_whole(file, json.dumps(asdict(measured)))
     except OSError:
         pass  # a cache that cannot be written only costs a fifth of a second next time
     return measured

@@ -21,7 +21,6 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,7 +33,7 @@ from filelock import FileLock, Timeout
 
 from training import card_schema
 from training import spec as specs
-from training.files import advice, patiently, read_json
+from training.files import advice, read_json, write_whole
 from training.paths import cache_dir, runs_dir
 from training.process import alive
 from training.spec import RunSpec, SpecError
@@ -46,24 +45,10 @@ class RunError(Exception):
 
 
 def write_atomic(path: Path, content: bytes | memoryview | str, durable: bool = True) -> None:
-    """Replace `path` by `content` in one step; raises `RunError` where the disk refuses.
-
-    `durable` waits for the disk, so that it holds after a loss of power, too.
-    """
-    raw = content.encode() if isinstance(content, str) else content
-    temporary = None
+    """`files.write_whole`; raises `RunError` where the disk refuses."""
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(raw)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        patiently(lambda: temporary.replace(path))
+        write_whole(path, content, durable)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise RunError(f"{path} cannot be written: {error.strerror}; {advice(error)}.") from None
 
 

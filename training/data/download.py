@@ -21,6 +21,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from training.data.base import DataError, Progress, broken
+from training.files import write_whole
 
 ATTEMPTS = 5  # each goes on from what is there
 PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
@@ -162,6 +163,4 @@ def members(path: Path, wanted: Callable[[str], bool], name: str, progress: Prog
 def write(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all.  Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_whole(path, content)

@@ -20,6 +20,7 @@ from filelock import FileLock
 from training import paths
 from training.data import DataError
 from training.data.store import check_space
+from training.files import write_whole
 
 Progress = Callable[[int, int], None]  # pictures done, pictures in all
 
@@ -80,7 +81,7 @@ def _extract(folder: Path, done: int, pictures: np.ndarray, network: Callable[[A
         store[start:end] = forward(tf.constant(chunk[:, :, ::-1] if mirror else chunk)).numpy()
         if number % 8 == 0 or end == len(pictures):
             store.flush()
-            _save_done(folder, end)
+            write_whole(folder / "done.json", json.dumps(end))
         if progress:
             progress(end, len(pictures))
 
@@ -102,9 +103,3 @@ def done(folder: Path) -> int:
         return int(count) if (folder / "features.npy").is_file() else 0
     except (OSError, ValueError):
         return 0
-
-
-def _save_done(folder: Path, done: int) -> None:
-    temporary = folder / "done.json.tmp"
-    temporary.write_text(json.dumps(done))
-    temporary.replace(folder / "done.json")
