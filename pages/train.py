@@ -127,8 +127,10 @@ def _unfit(name: str, design: RunSpec) -> str:
 
 def of_command_line(name: str) -> None:
     """A head on a pretrained network, which learns from that one's features: no design of these pages."""
-    st.info(f"{controls.a_head(name)} It is trained from the command line:", icon=":material/terminal:")
-    st.code(f"{python()} -m training fit {name}", language="bash")
+    st.info(
+        f"{controls.a_head(name)} It is trained from the command line, in Plumage's folder:", icon=":material/terminal:"
+    )
+    st.code(f"{python()} -m training fit {name}", language="bash", wrap_lines=True)
     controls.link("design", "Design a network", icon=":material/architecture:")
     run.others(None)
 
@@ -163,7 +165,7 @@ def _missing(infos: list[data.DataInfo]) -> None:
                 st.markdown(
                     f"{info.title} ({text.pictures(info)}) is not here yet. This gets it, and so does the button:"
                 )
-                st.code(info.how, language="bash")
+                st.code(info.how, language="bash", wrap_lines=True)
                 jobs.download(info)
 
 
