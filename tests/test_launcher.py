@@ -228,6 +228,14 @@ def test_a_run_is_trained_where_its_submitter_reads_and_writes(
     assert seen == [(tmp_path / "pictures", paths.ROOT / "models")]
 
 
+def test_a_run_brings_places_that_its_environment_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in handover.PLACES:
+        monkeypatch.delenv(name, raising=False)
+    found = handover.places()
+    assert found["PLUMAGE_MODELS"] == str(paths.ROOT / "models") and found["PLUMAGE_DATA"] is None
+    assert found["PLUMAGE_CACHE"] == str(paths.cache_dir())
+
+
 def test_a_run_of_before_there_were_places_is_trained_where_its_process_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUMAGE_DATA", "here")
     for status in ({}, {"places": None}, {"places": ["x"]}):

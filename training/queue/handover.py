@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training import paths
+
 if TYPE_CHECKING:
     from training.spec import RunSpec
 
@@ -18,9 +20,12 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def places() -> dict[str, str | None]:
-    """The places that this process's environment names, absolute; None where it names none."""
-    named = {name: os.environ.get(name, "").strip() for name in PLACES}
-    return {name: str(Path(value).expanduser().absolute()) if value else None for name, value in named.items()}
+    """Where this process reads and writes, absolute; None where it has no folder of data of its own.
+
+    What its environment does not name, too: the process that trains may be of another copy of Plumage, with another default.
+    """
+    found = (paths.data_dir(), paths.cache_dir(), paths.models_dir())
+    return {name: str(place.absolute()) if place else None for name, place in zip(PLACES, found, strict=True)}
 
 
 def brought(spec: RunSpec, status: dict[str, Any] | None = None) -> dict[str, Any]:
