@@ -31,7 +31,7 @@ def test_a_head_on_birds_stands_beside_its_own_report(places: Path) -> None:
     run = finished(spec, test={"loss": 2.5, "accuracy": 0.42, "pictures": 3033})
     text = said(show("train", run=run.id))
     assert "43.5 %" in text and "2.3410" in text
-    assert "Backbone efficientnet-lite0" in text and "2 epochs instead of 20" in text
+    assert "Backbone: efficientnet-lite0" in text and "2 epochs instead of 20" in text
     assert show("compare", runs=run.id).table
 
 
@@ -84,7 +84,7 @@ def test_two_runs_on_the_same_test_pictures_are_compared_picture_by_picture(plac
     assert f"Test accuracy +15.0 points, beyond the chance of pictures (95 % interval {low} to {high}): of 200" in said(
         at
     )
-    second, first = "basenet (Pooling average)", "basenet (Pooling max)"
+    second, first = "basenet (Pooling: average)", "basenet (Pooling: max)"
     assert f"of 200 pictures, 110 only {second} recognized, 80 only {first}. Validation accuracy +0.0" in said(at)
     assert "perhaps the chance of pictures" in said(at), "of validation pictures it is not known which"
     assert "Drawn textured shapes" in str(at.table[1].value), "the data set's title"

@@ -70,4 +70,4 @@ def test_the_report_s_training_is_the_entry_s_or_the_nearest_below(name: str, of
 def test_what_sets_a_run_apart_from_the_report() -> None:
     assert plan.apart_from_report(BASENET, 27) == []
     apart = plan.apart_from_report(BASENET.replace({"network.pooling": "average", "fit.epochs": 2}), 2)
-    assert apart == ["2 epochs instead of 27", "Pooling average"]
+    assert apart == ["2 epochs instead of 27", "Pooling: average"]

@@ -50,18 +50,23 @@ def test_layers_that_differ_in_more_than_their_sizes_are_told_in_full() -> None:
 
 def test_names_tell_runs_apart() -> None:
     average = BASENET.replace({"network.pooling": "average"})
-    assert runs.names({"a": BASENET, "b": average}) == {"a": "basenet (Pooling max)", "b": "basenet (Pooling average)"}
+    assert runs.names({"a": BASENET, "b": average}) == {
+        "a": "basenet (Pooling: max)",
+        "b": "basenet (Pooling: average)",
+    }
     final = catalogue.variant("final").spec
     assert list(runs.names({"a": BASENET, "f": final, "b": average})) == ["a", "f", "b"]  # the order of the curves
     assert runs.names({"a": BASENET}) == {"a": "basenet"}
     twins = runs.names({"basenet-1200": BASENET, "basenet-1300": BASENET, "c": average})
     assert list(twins.values()) == [
-        "basenet (Pooling max, 1200)",
-        "basenet (Pooling max, 1300)",
-        "basenet (Pooling average)",
+        "basenet (Pooling: max, 1200)",
+        "basenet (Pooling: max, 1300)",
+        "basenet (Pooling: average)",
     ]
     seeds = runs.names({"a": BASENET, "b": average, "c": average.replace({"fit.seed": 1, "fit.epochs": 3})})
-    assert seeds["b"] == "basenet (Pooling average, Epochs 27)" and seeds["c"] == "basenet (Pooling average, Epochs 3)"
+    assert (
+        seeds["b"] == "basenet (Pooling: average, Epochs: 27)" and seeds["c"] == "basenet (Pooling: average, Epochs: 3)"
+    )
 
 
 @pytest.mark.parametrize(

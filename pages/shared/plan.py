@@ -112,7 +112,7 @@ def apart_from_report(spec: RunSpec, epochs: float) -> list[str]:
     if entry.report.epochs and epochs != entry.report.epochs:
         apart.append(f"{text.epochs(epochs)} epochs instead of {entry.report.epochs}")
     rows = runs.differences([entry.spec, spec])
-    return [*apart, *(f"{row['setting']} {row['1']}" for row in rows if row["setting"] not in _TOLD)]
+    return [*apart, *(f"{row['setting']}: {row['1']}" for row in rows if row["setting"] not in _TOLD)]
 
 
 # Told already, or without a counterpart in the report.

@@ -174,7 +174,7 @@ def names(runs: Mapping[str, RunSpec]) -> dict[str, str]:
     """A short name for each run id, all different: the entry, and the settings that tell it from its namesakes.
 
     >>> names({"a": basenet, "b": basenet_with_average_pooling})
-    {'a': 'basenet (Pooling max)', 'b': 'basenet (Pooling average)'}
+    {'a': 'basenet (Pooling: max)', 'b': 'basenet (Pooling: average)'}
 
     Equal specs are told apart by the rest of their ids.
     """
@@ -183,7 +183,7 @@ def names(runs: Mapping[str, RunSpec]) -> dict[str, str]:
         group = {key: spec for key, spec in runs.items() if spec.name == name}
         told: dict[str, tuple[str, ...]] = dict.fromkeys(group, ())
         for row in differences(list(group.values())):
-            more = {key: (*told[key], f"{row['setting']} {row[str(i)]}") for i, key in enumerate(group)}
+            more = {key: (*told[key], f"{row['setting']}: {row[str(i)]}") for i, key in enumerate(group)}
             if len(set(more.values())) > len(set(told.values())):  # it tells some apart that were not yet
                 told = more
         for key, words in told.items():
