@@ -1,6 +1,8 @@
 """The Keras code of a design runs, and is the design: layers, parameters and fit settings."""
 
 import ast
+import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +16,9 @@ from training.keras_code import keras_code
 from training.spec import RunSpec
 
 
-def run(spec: RunSpec) -> dict[str, Any]:
+def run(spec: RunSpec, code: str = "") -> dict[str, Any]:
     space: dict[str, Any] = {"__name__": "copied"}
-    exec(compile(keras_code(spec), "copied.py", "exec"), space)
+    exec(compile(code or keras_code(spec), "copied.py", "exec"), space)
     return space
 
 
@@ -59,9 +61,11 @@ def test_a_whitening_layer_is_the_engines(monkeypatch: pytest.MonkeyPatch) -> No
 
     spec = catalogue.variant("basenet-norm").spec.replace({"network.whitening": True})
     images, labels = pictures(64)
+    monkeypatch.setattr(whitening, "PICTURES", 16)  # of more pictures than are asked, those that are evenly spread
+    code = keras_code(spec).replace("2000", "16")
     monkeypatch.setattr(keras.Sequential, "fit", lambda self, *args, **kwargs: None)
-    network, _ = run(spec)["train"](images, labels, images, labels)
-    expected = whitening.kernel(normalize(images, *statistics(images, "featurewise")))
+    network, _ = run(spec, code)["train"](images, labels, images, labels)
+    expected = whitening.kernel(normalize(whitening.sample(images), *statistics(images, "featurewise")))
     layer = network.get_layer("whitening")
     assert np.allclose(np.abs(layer.kernel), np.abs(expected), atol=1e-4)  # which sign comes first is left open
     assert not layer.trainable_variables and len(layer.variables) == 1
@@ -154,8 +158,31 @@ def test_the_pictures_reach_the_network_as_the_design_says(monkeypatch: pytest.M
         expected = normalize(images, *statistics(images, spec.data.normalization))
         assert np.allclose(np.asarray(x), expected, atol=1e-3)
         assert [layer.name.rsplit("_", 1)[0] for layer in seen[0].layers if "random" in layer.name] == (
-            [] if name == "basenet" else ["random_zoom", "random_translation", "random_flip"]
+            [] if name == "basenet" else ["random_translation", "random_zoom", "random_flip"]
         )
+
+
+def test_augmentation_moves_places_as_the_engine_does() -> None:
+    """On a picture whose pixels say where they are, the code's layers, each at one end of its range, one after another."""
+    from keras import layers
+
+    from training.engine.augment_reference import Parameters, transform
+
+    places = np.stack(np.meshgrid(np.arange(32.0), np.arange(32.0), indexing="ij"), -1)
+    fixed = {
+        "Rotation": layers.RandomRotation((1 / 18, 1 / 18), fill_mode="nearest"),
+        "Translation": layers.RandomTranslation((0.1, 0.1), (0.05, 0.05), fill_mode="nearest"),
+        "Zoom": layers.RandomZoom((0.2, 0.2), (-0.1, -0.1), fill_mode="nearest"),
+    }
+    spec = catalogue.variant("basenet-norm-aug").spec.replace({"data.augmentation.rotation": 20.0})
+    found = np.concatenate([places, 0 * places[..., :1]], -1)[None]
+    for name in re.findall(r"layers\.Random(Rotation|Translation|Zoom)\(", keras_code(spec)):
+        found = np.asarray(fixed.pop(name)(found, training=True))
+    assert not fixed
+    turned = Parameters(-np.pi / 9, -3.2, -1.6, 1.2, 0.9, False, False)
+    expected = min((transform(places, replace(turned, rotation=sign * np.pi / 9)) for sign in (1, -1)),
+                   key=lambda there: abs(there - found[0, ..., :2])[8:24, 8:24].max())  # fmt: skip
+    np.testing.assert_allclose(found[0, 8:24, 8:24, :2], expected[8:24, 8:24], atol=0.02)
 
 
 def test_the_average_is_the_engines() -> None:

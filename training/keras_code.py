@@ -2,7 +2,7 @@
 
 The code needs nothing of Plumage.  Its network has the same layers under the same names, and
 it is fitted with the same settings; `tests/test_keras_code.py` runs it and compares.  Random
-draws differ, as do the last digits of augmentation: Keras's layers resample a picture for
+draws differ, and augmented pictures are a little more blurred: Keras's layers resample a picture for
 each change, Plumage once for all of them.  Pictures are mixed before they are moved, not after:
 Keras's ways.
 """
@@ -93,16 +93,20 @@ def _layer(layer: Layer, dropout: str) -> str:
 
 
 def _augmentation(augmentation: Augmentation) -> list[str]:
-    """The layers that change pictures, in the engine's order: zoom, shift, rotation, flips."""
+    """The layers that change pictures.
+
+    Each samples what the one before it gave, so that the first is the last map from the output's places to the input's:
+    rotation, shift, zoom is the engine's rotation of the shifted, zoomed places.  Flips come last there, too.
+    """
     a, lines = augmentation, []
     edge = 'fill_mode="nearest"'
-    if a.zoom:
-        lines.append(f"layers.RandomZoom({a.zoom:g}, {a.zoom:g}, {edge}),  # height and width apart")
+    if a.rotation:
+        lines.append(f"layers.RandomRotation({a.rotation:g} / 360, {edge}),")
     if a.height_shift or a.width_shift:
         whole = ', interpolation="nearest"' if a.whole_pixels else ""
         lines.append(f"layers.RandomTranslation({a.height_shift:g}, {a.width_shift:g}, {edge}{whole}),")
-    if a.rotation:
-        lines.append(f"layers.RandomRotation({a.rotation:g} / 360, {edge}),")
+    if a.zoom:
+        lines.append(f"layers.RandomZoom({a.zoom:g}, {a.zoom:g}, {edge}),  # height and width apart")
     if a.horizontal_flip:
         lines.append('layers.RandomFlip("horizontal"),')
     if a.vertical_flip:
@@ -133,7 +137,9 @@ def _train(spec: RunSpec, pictures: bool) -> str:
         else:
             lines.append("    normalize = layers.Rescaling(1 / 255)")
         if spec.network.whitening:
-            lines.append('    network.get_layer("whitening").set_weights([whitening(normalize(images[:2000]))])')
+            lines.append(
+                '    network.get_layer("whitening").set_weights([whitening(normalize(images[:: max(1, len(images) // 2000)][:2000]))])'
+            )
         lines += _model(shape, before, bool(fit.teacher))
     else:
         lines.append("    model = network")

@@ -70,7 +70,7 @@ class Muon(keras.optimizers.Muon):
     """Muon for the kernels of convolutions, too, each as a matrix of patches by filters; all else by Adam."""
 
     def _should_use_adamw(self, variable):
-        return not variable.path.endswith("kernel") or "output" in variable.path
+        return not variable.path.endswith("kernel") or "output" in variable.path or variable.shape[-1] == 1
 
     def _muon_update_step(self, gradient, variable, lr, m):
         m.assign(self.momentum * m + gradient)
