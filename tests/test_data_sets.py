@@ -263,8 +263,11 @@ def test_whole_photos_are_brought_to_size_and_split_like_the_cuts(small_birds):
         path.write_bytes(jpeg_bytes(np.full((300, 400, 3), sum(path.name.encode()) % 256, np.uint8)))
     photos = data.load("birds")
     assert photos.images.shape == (27, 224, 224, 3)
-    assert photos.origin == "whole photos at 224x224"
+    assert photos.origin == "squares of whole photos at 224x224"
     assert photos.sha256 != cuts.sha256
+    stripes = np.zeros((10, 30, 3), np.uint8)
+    stripes[:, 10:20] = 255
+    assert jpeg.decode(jpeg_bytes(stripes), 10, 10)[:, 2:8].min() > 200, "the sides are cut off, not pressed in"
     assert (photos.labels == cuts.labels).all() and (photos.validation_labels == cuts.validation_labels).all()
 
 

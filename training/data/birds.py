@@ -64,7 +64,9 @@ class Birds:
         first, _, _ = self._pictures("train")
         with Image.open(first[0]) as picture:
             return (
-                "224x224 JPEG copy, cut round the bird" if picture.size == (SIZE, SIZE) else "whole photos at 224x224"
+                "224x224 JPEG copy, cut round the bird"
+                if picture.size == (SIZE, SIZE)
+                else "squares of whole photos at 224x224"
             )
 
     @property
@@ -155,7 +157,7 @@ class Birds:
         return [place / "images" / name for name in names], names, labels
 
     def _decoded(self, files: list[Path], contents: Keys, order: Order) -> Images:
-        kept_as = f"{self.name}-{hashlib.sha256(contents[order].tobytes()).hexdigest()}"
+        kept_as = f"{self.name}-cut-{hashlib.sha256(contents[order].tobytes()).hexdigest()}"
         return jpeg.decoded(kept_as, order, lambda i: self._read(files[i]), files.__getitem__, self.name, SIZE)
 
     def _read(self, path: Path) -> bytes:
