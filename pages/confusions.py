@@ -41,7 +41,7 @@ CSS = """
 def main(address_moved: bool) -> None:
     st.title("Confusions")
     st.html(f"<style>{CSS}</style>")
-    found = {run.id: (run, counted) for run in [*registry.models(), *registry.runs()]
+    found = {registry.called(run): (run, counted) for run in [*registry.models(), *registry.runs()]
              if run.card() and (counted := confusions.read(run)) and counted.data in data.NAMES}  # fmt: skip
     if not found:
         st.info("Nothing is counted yet: it is when a model is measured on its test pictures, on the run's own page.",
@@ -50,7 +50,7 @@ def main(address_moved: bool) -> None:
         return
     run, counted = found[choose(found, address_moved)]
     noun = "species" if counted.data == "birds" else "class"
-    chosen = choose_class(run.id, counted, noun, address_moved)
+    chosen = choose_class(registry.called(run), counted, noun, address_moved)
     pairs = counted.pairs(chosen)
     st.markdown(summary(counted, len(pairs)) if chosen is None else of_class(counted, chosen))
     if pairs:

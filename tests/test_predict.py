@@ -67,10 +67,15 @@ def test_answers_are_those_of_plain_keras(places, name):
 def test_a_run_with_the_name_of_a_shipped_model_is_asked_by_its_folder(places):
     twin = paths.runs_dir() / "shipped"
     make_model(twin, "basenet-bn", 3)
+    theirs = paths.models_dir() / "shipped"
     shipped = next(choice for choice in predict.choices() if choice.shipped)
     [mine] = [choice for choice in predict.choices() if choice.spec.name == "basenet-bn" and choice.id != "trained"]
-    shutil.rmtree(twin)
-    assert shipped.id == "shipped" and mine.id == str(twin)
+    try:
+        assert (shipped.id, mine.id) == (str(theirs), str(twin))
+        assert [registry.find_fitted(choice.id).path for choice in (shipped, mine)] == [theirs, twin]
+    finally:
+        shutil.rmtree(twin)
+    assert registry.called(registry.find("shipped")) == "shipped"
 
 
 def test_a_network_whose_only_convolution_is_whitening_explains_by_covering_parts(places):

@@ -18,7 +18,7 @@ import numpy as np
 from training import calibration, explain, unlike
 from training.describe import describe, expand
 from training.pictures import resize, square
-from training.registry import find_fitted, hides_shipped, models, runs
+from training.registry import called, find_fitted, models, runs
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
 from training.transfer import backbones
@@ -74,7 +74,7 @@ def _choice(run: RunDir, shipped: bool) -> Choice | None:
         spec = run.spec()
         figures, pictures = card["figures"], card["data"]
         return Choice(
-            str(run.path) if hides_shipped(run) else run.id, spec, shipped,
+            called(run), spec, shipped,
             pictures["name"], pictures["title"], pictures["origin"], class_names(card),
             card.get("picture_size") or spec.network.input_shape[0],
             (figures["validation"] or {}).get("accuracy"), (figures["test"] or {}).get("accuracy"),

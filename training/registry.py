@@ -69,3 +69,9 @@ def find_fitted(name: str) -> RunDir:
 def hides_shipped(run: RunDir) -> bool:
     """Whether a run has the name of a shipped model that has weights."""
     return run.path == runs_dir() / run.id and (models_dir() / run.id / "weights.npz").is_file()
+
+
+def called(run: RunDir) -> str:
+    """What finds this run or model and no other: its name, or its folder where a run and a model have one name."""
+    shipped = run.path == models_dir() / run.id and (runs_dir() / run.id / "spec.json").is_file()
+    return str(run.path) if shipped or hides_shipped(run) else run.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from math import sqrt
 from typing import Any
 
@@ -46,7 +47,7 @@ def _now(run: RunDir) -> tuple[str, bool, bool]:
     state = status["state"]
     since = status.get("started" if state == "running" else "queued") or 0.0
     soon = state in ACTIVE and not run.begun() and time.time() - since < BEGINNING
-    return state, jobs.running("evaluate", run.id), soon
+    return state, jobs.running("evaluate", registry.called(run)), soon
 
 
 def body(run: RunDir, seen: tuple[str, bool, bool]) -> None:
@@ -79,7 +80,9 @@ def progress(status: dict[str, Any], spec: RunSpec) -> None:
     state, left = status["state"], status.get("eta_seconds")
     elapsed = status.get("elapsed_seconds") or 0.0
     if state == "queued":
-        waits = any(other.status()["state"] == "running" for other in launcher.queue())
+        waits = False
+        with suppress(RunError):  # no process could be started for it just now: the next look tries again
+            waits = any(other.status()["state"] == "running" for other in launcher.queue())
         st.progress(0.0, "Waiting: another training is running." if waits else "Starting …")
     elif state == "running" and not elapsed:
         st.progress(0.0, f"{status.get('message') or 'Starting'} …")
@@ -138,7 +141,7 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
             )  # fmt: skip
         controls.link("compare", "Compare", {"runs": ",".join(beside(run, spec))}, icon=":material/stacked_line_chart:")
         if state == "finished":
-            controls.link("classify", "Classify with it", {"run": run.id}, icon=":material/image_search:")
+            controls.link("classify", "Classify with it", {"run": registry.called(run)}, icon=":material/image_search:")
         if present.is_on():
             controls.refusal()
             return
@@ -152,10 +155,18 @@ def buttons(run: RunDir, spec: RunSpec, state: str) -> None:
 
 
 def beside(run: RunDir, spec: RunSpec) -> list[str]:
-    """The run and what ships of its design and of that one's parent: where a comparison begins."""
+    """The run and what ships of its design and of that one's parent, of a head on the same backbone: where a comparison
+    begins."""
     entry = runs.entry(spec)
     related = (entry.name, entry.parent) if entry else ()
-    return [run.id, *(model.id for model in registry.models() if model.id in related)]
+
+    def belongs(model: RunDir, other: RunSpec) -> bool:
+        if spec.data.backbone is None:
+            return model.id in related
+        here, there = spec.data, other.data
+        return other.name in related and (here.name, here.backbone) == (there.name, there.backbone)
+
+    return [run.id, *(model.id for model, other in runs.readable(registry.models()) if belongs(model, other))]
 
 
 def _visit(query: dict[str, str]) -> None:
@@ -198,8 +209,8 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
             "Not measured yet. The test pictures play no part in training or choosing: measure when you are done."
         )
         st.button("Measuring …" if busy else "Measure on the test pictures", icon=":material/fact_check:",
-                  disabled=busy, key="measure", on_click=jobs.start, args=("evaluate", run.id))  # fmt: skip
-        if problem := jobs.problem("evaluate", run.id):
+                  disabled=busy, key="measure", on_click=jobs.start, args=("evaluate", registry.called(run)))  # fmt: skip
+        if problem := jobs.problem("evaluate", registry.called(run)):
             st.error(f"The run could not be measured. {text.plain(problem)}", icon=":material/error:")
         return
     entry, pictures, accuracy = runs.entry(spec), measured["pictures"], measured["accuracy"]
