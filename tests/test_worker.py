@@ -67,6 +67,16 @@ def wait_for(condition, seconds=10.0):
         time.sleep(0.02)
 
 
+def test_a_process_that_cannot_be_started_is_a_sentence(worker, monkeypatch):
+    def full(*command, **more):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("training.worker.subprocess.Popen", full)
+    for ask in (worker.start, lambda: worker.request("load", model="x")):
+        with pytest.raises(WorkerError, match="cannot be started: Resource temporarily unavailable"):
+            ask()
+
+
 def test_plain_data_and_bytes_go_both_ways(worker):
     fields, data = worker.request("echo", bytes(range(256)) * 5000, word="Ä", numbers=[1, 2.5, None])
     assert fields["got"] == {"word": "Ä", "numbers": [1, 2.5, None]}

@@ -114,13 +114,16 @@ class Worker:
         atexit.register(self.close)
 
     def start(self) -> None:
-        """Start the process if it is not there; returns at once, while it still loads."""
+        """Start the process if it is not there; returns at once, while it still loads.  Raises `WorkerError`."""
         self._running()
 
     def _running(self) -> _Process:
         with self._starting:
             if self._process is None or not self._process.alive:
-                self._process = _Process(self.arguments)
+                try:
+                    self._process = _Process(self.arguments)
+                except OSError as error:
+                    raise WorkerError(f"The process that answers cannot be started: {error.strerror}.") from None
             return self._process
 
     @property

@@ -36,7 +36,10 @@ def worker() -> Worker:
 def prepare(choices: Sequence[Choice]) -> None:
     """Start the worker and have it load these models in the background, so that the first answer finds them there."""
     client = worker()
-    client.start()
+    try:
+        client.start()
+    except WorkerError:  # whoever asks for an answer is told
+        return
     pid = client.pid
     waiting = [choice.id for choice in choices if (pid, choice.id, choice.changed) not in _asked]
     _asked.update((pid, choice.id, choice.changed) for choice in choices)
