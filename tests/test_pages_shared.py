@@ -110,6 +110,8 @@ def test_text_stands_out_from_what_it_stands_on(scheme: str) -> None:
     tint = tuple(0.1 * a + 0.9 * b for a, b in zip(primary, page, strict=True))  # behind what is selected
     for text_, ground in ((words, page), (words, box), (selected, page), (selected, tint)):
         assert contrast(text_, ground) >= 4.5
+    for drawn in {*style.SERIES, *style.LAYER.values(), style.TRAINING, style.VALIDATION, style.MUTED}:
+        assert contrast(tuple(int(drawn[i : i + 2], 16) / 255 for i in (1, 3, 5)), page) >= 3, drawn
 
 
 # --- Parts -----------------------------------------------------------------------------------------

@@ -26,8 +26,7 @@ def show(spec: dict[str, Any], key: str | None = None, alt: str | None = None) -
     if present.is_on():
         big = {"labelFontSize": 24, "titleFontSize": 24}
         spec["height"] = round(1.4 * spec.get("height", 300))
-        title = {"fontSize": 24, "subtitleFontSize": 20}
-        spec["config"] = {**spec.get("config", {}), "axis": big, "legend": big, "title": title}
+        spec["config"] = {**spec.get("config", {}), "axis": big, "legend": big, "title": {"fontSize": 24}}
     st.vega_lite_chart(spec=spec, width="stretch", key=key, alt=alt)
 
 
@@ -43,13 +42,13 @@ def curve(history: Sequence[Row], measure: str, height: int = 300) -> dict[str, 
         "field": "part",
         "type": "nominal",
         "scale": {"domain": ["training", "validation"], "range": [style.TRAINING, style.VALIDATION]},
-        "legend": {"orient": "top", "title": None},
+        "legend": None,
     }
     dash = {
         "field": "part",
         "type": "nominal",
         "scale": {"domain": ["training", "validation"], "range": [[5, 4], [1, 0]]},
-        "legend": color["legend"],
+        "legend": None,
     }
     return _lines(values, measure, height, color, {"strokeDash": dash}, points=len(epochs) <= 30)
 
@@ -117,10 +116,7 @@ def _lines(values: list[dict[str, Any]], measure: str, height: int, color: dict[
     if not accuracy and trained and top and top["value"] > 2 * max(trained):
         # Batch norm's moving statistics are far off in the first epochs, and the loss with them: let it leave the chart.
         scale["domainMax"] = 2 * max(trained)
-        title |= {
-            "subtitle": f"leaves the chart: up to {top['value']:.3g}, at epoch {top['epoch']:.3g}",
-            "subtitleColor": style.NOTE,
-        }
+        title["subtitle"] = f"leaves the chart: up to {top['value']:.3g}, at epoch {top['epoch']:.3g}"
     tooltip = [
         {"field": name, "type": kind, **more}
         for name, kind, more in (

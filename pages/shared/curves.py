@@ -42,8 +42,11 @@ def _pair(specs: Mapping[str, dict], of: str) -> None:
         spec["encoding"]["color"]["legend"] = None
         if measure == "accuracy":
             spec["encoding"]["y"]["axis"]["format"] = ".1~%"  # a narrow range has more than whole per cents
+        note = spec["title"].pop("subtitle", "")  # under the chart: there it has the page's own colour
         with column:
             charts.show(spec, key=f"curve-{measure}", alt=f"{measure.capitalize()} by epoch {of}")
+            if note:
+                st.caption(f"{measure.capitalize()} {note}.")
 
 
 def _legend(entries: Sequence[tuple[str, str, str]]) -> None:

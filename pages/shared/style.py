@@ -13,16 +13,15 @@ LAYER = {
     "conv": "#2E86C1",
     "pool": "#D9730D",
     "dense": "#1E9E77",
-    "batch_norm": "#8E9AA6",
-    "activation": "#8E9AA6",
+    "batch_norm": "#838F9B",
+    "activation": "#838F9B",
     "add": "#8A7A12",
     "dropout": "#B8579B",
-    "flatten": "#8E9AA6",
+    "flatten": "#838F9B",
     "global_pool": "#D9730D",
     "softmax": "#1E9E77",
 }
-MUTED = "#8E9AA6"
-NOTE = "#78838F"  # small words in charts: 3.9:1 on white, 4.7:1 on dark
+MUTED = "#838F9B"
 
 # No colour holds white text and is text itself on a dark page: where Streamlit writes in the primary colour, half of it is
 # the text's own colour (which currentColor is here).
