@@ -183,13 +183,13 @@ def controls_of_the_page(choices: list[Choice], address_moved: bool) -> tuple[li
         chosen = models.pick(choices, address_moved) if choices else []
         answers.prepare(chosen)
         plain = [choice for choice in chosen if not choice.spec.data.backbone]
-        method = "occlusion" if plain else "grad-cam"
+        ways = [*METHODS, "off"] if plain else ["grad-cam", "off"]
+        held = st.session_state.get("method")  # what was chosen stands with other models, and in a presentation
+        method = held if held in ways else "occlusion" if plain else "grad-cam"
         if chosen and not present.is_on():
-            ways = [*METHODS, "off"] if plain else ["grad-cam", "off"]
             key = f"method-{len(ways)}"
-            held = st.session_state.get("method")  # what was chosen stands with other models
             method = st.segmented_control(
-                "What spoke for the answer", ways, default=held if held in ways else method, key=key, required=True,
+                "What spoke for the answer", ways, default=method, key=key, required=True,
                 on_change=lambda: st.session_state.update(method=st.session_state[key]),
                 format_func=lambda name: METHODS.get(name, "Off"),
                 help="Covering parts: hide one square after the other and see how much of the answer is lost. Grad-CAM: "

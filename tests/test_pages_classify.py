@@ -162,6 +162,13 @@ def test_a_model_is_added_once_however_often_it_is_clicked(held, monkeypatch):
     assert chosen[-1] == "b" and len(chosen) == len(set(chosen)) <= model_choice.MOST
 
 
+def test_runs_that_are_called_alike_are_told_apart(models):
+    choice = next(choice for choice in predict.choices())
+    alike = [replace(choice, id=name, shipped=False, finished="2026-01-02T03:04:05Z") for name in ("one", "two")]
+    words = model_choice.options([*alike, choice])
+    assert len(set(words.values())) == 3 and words["one"].endswith(" · one") and words["two"].endswith(" · two")
+
+
 def test_uploads_of_all_kinds_answers_beside_sentences(models):
     at = dropped(show(), ("good.png", png(1)), ("cut.png", png(2)[:90]), ("IMG.heic", b"\0\0\0\x18ftypheic" + bytes(60)),
                  ("notes.txt", b"hello"), ("x<script>alert(1)</script>.png", png(3)))  # fmt: skip

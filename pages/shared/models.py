@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import product
@@ -33,7 +34,7 @@ def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
     chosen = st.multiselect(
         "Models, side by side", list(by_id), max_selections=MOST, key="models", select_all=False,
         help="At first one for each kind of pictures: of those that validation cannot tell from the best, the quickest together.",
-        format_func=lambda name: f"{title(by_id[name])} · {by_id[name].data_title}",
+        format_func=options(choices).__getitem__,
     )  # fmt: skip
     if waiting := sum(run.status()["state"] not in ("finished", "failed") for run in registry.runs()):
         st.caption(
@@ -45,6 +46,13 @@ def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
     if asked != named["model"] + named["run"]:
         st.query_params.from_dict(wanted)
     return [by_id[name] for name in chosen]
+
+
+def options(choices: Sequence[Choice]) -> dict[str, str]:
+    """What each id is called in the list, all different: Streamlit knows a choice by its words."""
+    words = {choice.id: f"{title(choice)} · {choice.data_title}" for choice in choices}
+    seen = Counter(words.values())
+    return {key: f"{word} · {key}" if seen[word] > 1 else word for key, word in words.items()}
 
 
 def add(name: str) -> None:

@@ -108,6 +108,11 @@ def frame(pixels: np.ndarray, key: str, alt: str, longer: int) -> Crop:
     """
     height, width = pixels.shape[:2]
     first, turn = st.session_state.get(f"first-{key}", (Crop(), 0))
+    if (
+        f"chart-{key}-{turn}" not in st.session_state
+    ):  # after another page: Streamlit forgets the chart, not what was drawn
+        first = st.session_state.get(f"drawn-{key}", first)
+        st.session_state[f"first-{key}"] = first, turn
     scale = longer / max(height, width)
     across, down = max(round(width * scale), 24), max(round(height * scale), 24)
     left, top, side = first.box(width, height)
@@ -145,7 +150,9 @@ def frame(pixels: np.ndarray, key: str, alt: str, longer: int) -> Crop:
     }
     with st.container(key=f"frame-{key}"):
         event = st.vega_lite_chart(spec=spec, on_select="rerun", width="content", key=f"chart-{key}-{turn}", alt=alt)
-    return _crop(event["selection"].get("frame") or {}, width, height, first)
+    crop = _crop(event["selection"].get("frame") or {}, width, height, first)
+    st.session_state[f"drawn-{key}"] = crop
+    return crop
 
 
 def whole_picture(crop: Crop, pixels: np.ndarray) -> bool:
@@ -173,7 +180,8 @@ def frame_by_keys(pixels: np.ndarray, key: str, crop: Crop) -> None:
 def _move(key: str, name: str, crop: Crop) -> None:
     """Let the frame begin anew where a slider is: what is selected in a chart cannot be set from here."""
     turn = st.session_state.get(f"first-{key}", (crop, 0))[1]
-    st.session_state[f"first-{key}"] = (replace(crop, **{name: st.session_state[f"{name}-{key}"] / 100}), turn + 1)
+    moved = replace(crop, **{name: st.session_state[f"{name}-{key}"] / 100})
+    st.session_state[f"first-{key}"], st.session_state[f"drawn-{key}"] = (moved, turn + 1), moved
 
 
 def _crop(chosen: dict[str, list[float]], width: int, height: int, first: Crop) -> Crop:

@@ -63,7 +63,7 @@ def query(parameters: dict[str, str] | None = None) -> dict[str, str]:
 _PRESENT_CSS = """
 html {font-size: clamp(18px, 1.75vw, 30px) !important;}
 .block-container, .stMainBlockContainer {max-width: 96vw; padding: 3.6rem 1.5vw 4rem !important;}
-[data-testid="stSidebar"], [data-testid="stSidebarCollapsedControl"], [data-testid="stToolbarActions"],
+[data-testid="stToolbarActions"],
 [data-testid="stMainMenu"], [data-testid="stAppDeployButton"], [data-testid="stStatusWidget"] {display: none;}
 [data-testid="stCaptionContainer"] {font-size: 0.95rem;}
 .figures {grid-template-columns: repeat(4, minmax(0, 1fr)) !important;}

@@ -67,7 +67,8 @@ def show(spec: RunSpec) -> None:
     cells += [f'<span class="label">{escape(sample.class_name.replace("_", " "))}</span>' for sample in pictures]
     for name, stack in rows:
         cells.append(f'<span class="row">{name}</span>')
-        cells += [f'<img src="{address(image)}" alt="{escape(name)}"/>' for image in stack]
+        alts = [escape(f"{sample.class_name.replace('_', ' ')}: {name}") for sample in pictures]
+        cells += [f'<img src="{address(image)}" alt="{alt}"/>' for image, alt in zip(stack, alts, strict=True)]
         cells.append(labels if name == MIXED else "")
     st.html(f'<style>{CSS}</style><div class="preview">{"".join(cells)}</div>')
     values = f"{seen.min():.1f} to {seen.max():.1f}, mean {seen.mean():.2f}".replace("-", "−")

@@ -30,7 +30,7 @@ def test_page_presents(app, open_page, name):
     page = open_page(address(app.url, name) + "?present=1", width=1280, height=720)
     shot(page, f"{name}-present")
     assert not shown_error(page)
-    assert page.get_by_test_id("stSidebar").count() == 0
+    assert page.get_by_role("button", name="End the presentation").count() == 1
     size = page.evaluate("() => parseFloat(getComputedStyle(document.documentElement).fontSize)")
     assert size >= 1.35 * 16, "the text is hardly larger than without present mode"
 
