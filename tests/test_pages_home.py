@@ -71,6 +71,13 @@ def test_the_ladder_shows_the_report_and_only_figures_that_exist() -> None:
     assert picture.count("<circle") == 2 * sum(entry.report.accuracy is not None for entry in catalogue.variants())
 
 
+def test_a_screen_reader_is_told_every_figure_of_the_ladder() -> None:
+    drawn = ladder.draw(results.rows())
+    for what in ("Test accuracy, step by step from BaseNet", "Test accuracy of the variants"):
+        told = drawn.partition(f'aria-label="{what}. ')[2].partition('"')[0]
+        assert told.startswith("basenet, the report 0.4412, here ") and "final, the report 0.7932, here " in told
+
+
 def test_the_ladder_names_every_variant_in_full() -> None:
     """The words of the wide drawing: two lines a name, and none may fall off."""
     rows = [row for row in results.rows() if not catalogue.variant(row.name).aside]  # as on Home

@@ -95,7 +95,7 @@ def _row(rows: Sequence[Row], scale: float) -> str:
     line = (
         f'<path d="M{" L".join(path)}" fill="none" stroke="{REPORT}" stroke-width="2" opacity=".45"/>' if path else ""
     )
-    label = "Test accuracy, step by step from BaseNet"
+    label = _label("Test accuracy, step by step from BaseNet", rows)
     return f'<svg class="row" viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{label}">{"".join(parts)}{line}{"".join(marks)}</svg>'
 
 
@@ -122,7 +122,12 @@ def _list(rows: Sequence[Row]) -> str:
             parts.append(f'<path d="M{x(row.accuracy.mean):.1f} {top + 23}l6 6l-6 6l-6 -6z" fill="{OURS}"/>')
             parts.append(_text(358, top + 33, text.percent(row.accuracy.mean), 14, "600", "end", OURS))
         parts.append("</g>")
-    return f'<svg class="list" viewBox="0 0 360 {46 * len(rows)}" role="img" aria-label="Test accuracy of the variants">{"".join(parts)}</svg>'
+    return f'<svg class="list" viewBox="0 0 360 {46 * len(rows)}" role="img" aria-label="{_label("Test accuracy of the variants", rows)}">{"".join(parts)}</svg>'
+
+
+def _label(what: str, rows: Sequence[Row]) -> str:
+    """What a screen reader says of the whole picture, which to it is one thing: all figures."""
+    return escape(f"{what}. {'; '.join(map(_tip, rows))}.", quote=True)
 
 
 def _tip(row: Row) -> str:
