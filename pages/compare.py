@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -114,10 +113,8 @@ def choose(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[st
 
 
 def options(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> dict[str, str]:
-    """What each id is called in the list, all different: Streamlit knows a choice by its words."""
-    words = {key: _option(run, specs[key]) for key, run in there.items()}
-    seen = Counter(words.values())
-    return {key: f"{word} · {key}" if seen[word] > 1 else word for key, word in words.items()}
+    """What each id is called in the list."""
+    return text.told_apart({key: _option(run, specs[key]) for key, run in there.items()})
 
 
 def _first_choice(there: Mapping[str, RunDir], specs: Mapping[str, RunSpec]) -> list[str]:
@@ -136,13 +133,13 @@ def suggest_parent(chosen: Sequence[str], specs: Mapping[str, RunSpec]) -> None:
     """One click to the step before, for the first choice whose parent in the catalogue is not beside it."""
     if present.is_on() or len(chosen) >= AT_MOST:
         return
-    beside = {_kind(specs[key]) for key in chosen}
+    beside = {runs.kind(specs[key]) for key in chosen}
     for key in chosen:
-        name, pictures, backbone = _kind(specs[key])
+        name, pictures, backbone = runs.kind(specs[key])
         parent = effects.parent_of(specs[key])
         if parent is None or (parent, pictures, backbone) in beside:
             continue
-        found = next((k for k, spec in specs.items() if _kind(spec) == (parent, pictures, backbone)), None)
+        found = next((k for k, spec in specs.items() if runs.kind(spec) == (parent, pictures, backbone)), None)
         if not found and backbone:
             continue  # the address of a training holds no backbone
         if found:
@@ -152,11 +149,6 @@ def suggest_parent(chosen: Sequence[str], specs: Mapping[str, RunSpec]) -> None:
             controls.link("train", f"Train {parent}, the step before {name}",
                           {address.FROM: parent, "data": pictures}, icon=":material/play_circle:")  # fmt: skip
         return
-
-
-def _kind(spec: RunSpec) -> tuple[str, str, str | None]:
-    """What a run and its parent in the catalogue have alike, behind the name: pictures and backbone."""
-    return spec.name, spec.data.name, spec.data.backbone
 
 
 def _add(key: str) -> None:

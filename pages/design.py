@@ -114,7 +114,9 @@ def refused(errors: dict[str, str]) -> None:
         st.info(f"{controls.a_head(name)} Here is BaseNet in its place.", icon=":material/link_off:")
         with st.container(horizontal=True):
             controls.link("train", "How it is trained", {address.FROM: name}, icon=":material/terminal:")
-            if model := next((m.id for m, spec in runs.readable(registry.models()) if spec.name == name), ""):
+            if model := next(
+                (registry.called(m) for m, spec in runs.readable(registry.models()) if spec.name == name), ""
+            ):
                 controls.link("classify", "Classify with it", {"model": model}, icon=":material/image_search:")
                 controls.link("confusions", "What it takes for what", {"model": model}, icon=":material/grid_on:")
     if sentence := errors.get(address.FROM):

@@ -38,6 +38,11 @@ def data() -> str:
 
 
 @pytest.fixture
+def no_real_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PLUMAGE_DATA", raising=False)
+
+
+@pytest.fixture
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Folders of the test's own, no data set but the drawn one, and nothing that trains: what is submitted waits."""
     for variable in ("PLUMAGE_MODELS", "PLUMAGE_RUNS"):

@@ -18,6 +18,10 @@ def show(name: str, **query: str | list[str]) -> AppTest:
     return ran(at)
 
 
+def design(**query: str) -> AppTest:
+    return show("design", **query)
+
+
 def ran(at: AppTest) -> AppTest:
     """Run once more; no page may end in a traceback."""
     at.run()

@@ -14,10 +14,7 @@ from pages.shared import jobs, ladder, text
 from tests.page import said, show
 from training import catalogue, cost, data, registry, results
 
-
-@pytest.fixture(autouse=True)
-def no_real_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PLUMAGE_DATA", raising=False)
+pytestmark = pytest.mark.usefixtures("no_real_data")
 
 
 def test_home_says_what_it_is_what_is_ready_and_what_comes_next() -> None:

@@ -14,20 +14,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import boxes, charts, diagram, figures, style, switches, text
-from tests.page import asked, said, show
+from tests.page import asked, design, said, show
 from training import address, catalogue, toggles
 from training.describe import describe
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(autouse=True)
-def no_real_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PLUMAGE_DATA", raising=False)
-
-
-def design(**query: str) -> AppTest:
-    return show("design", **query)
+pytestmark = pytest.mark.usefixtures("no_real_data")
 
 
 # --- Present mode --------------------------------------------------------------------------------

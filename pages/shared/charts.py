@@ -81,7 +81,7 @@ def overlay(runs: Mapping[str, Sequence[Row]], measure: str, height: int = 340) 
         "field": "run",
         "type": "nominal",
         "scale": {"domain": names, "range": [style.SERIES[i % len(style.SERIES)] for i in range(len(names))]},
-        "legend": {"orient": "top", "title": None, "columns": 1, "labelLimit": 420},
+        "legend": None,
     }
     scale = {"domain": ["training", "validation"]}
     extra = {

@@ -39,7 +39,6 @@ def several(histories: Mapping[str, Sequence[runs.Row]], height: int = 340) -> N
 
 def _pair(specs: Mapping[str, dict], of: str) -> None:
     for column, (measure, spec) in zip(st.columns(2), specs.items(), strict=True):
-        spec["encoding"]["color"]["legend"] = None
         if measure == "accuracy":
             spec["encoding"]["y"]["axis"]["format"] = ".1~%"  # a narrow range has more than whole per cents
         note = spec["title"].pop("subtitle", "")  # under the chart: there it has the page's own colour

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import product
@@ -49,10 +48,8 @@ def pick(choices: list[Choice], address_moved: bool) -> list[Choice]:
 
 
 def options(choices: Sequence[Choice]) -> dict[str, str]:
-    """What each id is called in the list, all different: Streamlit knows a choice by its words."""
-    words = {choice.id: f"{title(choice)} · {choice.data_title}" for choice in choices}
-    seen = Counter(words.values())
-    return {key: f"{word} · {key}" if seen[word] > 1 else word for key, word in words.items()}
+    """What each id is called in the list."""
+    return text.told_apart({choice.id: f"{title(choice)} · {choice.data_title}" for choice in choices})
 
 
 def add(name: str) -> None:

@@ -108,9 +108,8 @@ def frame(pixels: np.ndarray, key: str, alt: str, longer: int) -> Crop:
     """
     height, width = pixels.shape[:2]
     first, turn = st.session_state.get(f"first-{key}", (Crop(), 0))
-    if (
-        f"chart-{key}-{turn}" not in st.session_state
-    ):  # after another page: Streamlit forgets the chart, not what was drawn
+    # After another page: Streamlit forgets the chart, not what was drawn.
+    if f"chart-{key}-{turn}" not in st.session_state:
         first = st.session_state.get(f"drawn-{key}", first)
         st.session_state[f"first-{key}"] = first, turn
     scale = longer / max(height, width)

@@ -158,15 +158,10 @@ def beside(run: RunDir, spec: RunSpec) -> list[str]:
     """The run and what ships of its design and of that one's parent, of a head on the same backbone: where a comparison
     begins."""
     entry = runs.entry(spec)
-    related = (entry.name, entry.parent) if entry else ()
-
-    def belongs(model: RunDir, other: RunSpec) -> bool:
-        if spec.data.backbone is None:
-            return model.id in related
-        here, there = spec.data, other.data
-        return other.name in related and (here.name, here.backbone) == (there.name, there.backbone)
-
-    return [run.id, *(model.id for model, other in runs.readable(registry.models()) if belongs(model, other))]
+    related = [name for name in (entry.name, entry.parent) if name] if entry else []
+    heads = [(name, spec.data.name, spec.data.backbone) for name in related if spec.data.backbone]
+    models = runs.readable(registry.models())
+    return [run.id, *(m.id for m, other in models if (runs.kind(other) in heads if heads else m.id in related))]
 
 
 def _visit(query: dict[str, str]) -> None:

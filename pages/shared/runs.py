@@ -55,6 +55,11 @@ def entry(spec: RunSpec) -> catalogue.Variant | None:
     return None
 
 
+def kind(spec: RunSpec) -> tuple[str, str, str | None]:
+    """What a run and its parent in the catalogue have alike, behind the name: pictures and backbone."""
+    return spec.name, spec.data.name, spec.data.backbone
+
+
 def best(history: Iterable[Row]) -> Row | None:
     """The epoch with the lowest validation loss; None before the first."""
     measured = [row for row in whole_epochs(history) if row.get("val_loss") is not None]

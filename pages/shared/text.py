@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 
 from training import data
 from training.data import DataInfo
@@ -76,6 +78,12 @@ def pictures(info: DataInfo) -> str:
 def data_title(name: str) -> str:
     """A data set's title, or the name itself where none is called so."""
     return data.info(name).title if name in data.NAMES else name
+
+
+def told_apart(words: Mapping[str, str]) -> dict[str, str]:
+    """The words for each id, all different: Streamlit knows a choice by its words."""
+    seen = Counter(words.values())
+    return {key: f"{word} · {key}" if seen[word] > 1 else word for key, word in words.items()}
 
 
 def epochs(number: float) -> str:
