@@ -3,9 +3,10 @@
 He et al. 2015 (arXiv:1512.03385) with the stem that is usual for 32x32 pixels: one 3x3 convolution, no pooling; 11.2
 million weights, 555 million multiply-adds.  SGD with Nesterov momentum 0.9, batches of 128, 200 epochs, learning rate 0.1
 that warms up over a twentieth and falls to 0 as a cosine, weight decay 5e-4 in the gradient, four pixels of padding and a
-random cut, mirror images.  In JAX, so that it runs where there is an accelerator; on two processor cores it takes a
-day.  It trains on the pictures that Plumage's networks train on, validates after the last epoch, then takes the test
-figures, once, and writes docs/resnet18.json.
+random cut, mirror images.  In JAX, so that it runs where there is an accelerator.  On processor cores, where two take a day
+and a half, `docs.resnet18_processor` does the same: fewer epochs (`--epochs`) give a figure that the long recipe is above.
+It trains on the pictures that Plumage's networks train on, validates after the last epoch, then takes the test figures,
+once, and writes docs/resnet18.json.  Killed, it goes on from its last whole epoch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,15 +25,23 @@ import numpy as np
 from jax import lax
 
 from training import data
+from training.paths import cache_dir
+from training.rundir import read_arrays, write_arrays
 
 FILE = Path(__file__).with_suffix(".json")
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))  # channels and stride of each two blocks
+BLOCKS = tuple(
+    (f"{stage}/{block}", stride if block == 0 else 1) for stage, (_, stride) in enumerate(STAGES) for block in (0, 1)
+)
 RATE, MOMENTUM, DECAY, WARM_UP, PADDING, BATCH = 0.1, 0.9, 5e-4, 0.05, 4, 128
 KEPT, EPSILON = 0.9, 1e-5  # of batch norm's moving statistics, a step
+LONG = 200  # epochs
+FORMAT = jnp.bfloat16  # of an accelerator's layers
+Arrays = dict[str, np.ndarray]
 Tree = Any
 
 
-def initial(seed: int, classes: int) -> tuple[Tree, Tree]:
+def initial(seed: int, classes: int) -> tuple[Arrays, Arrays]:
     """Weights (kernels normal with deviation sqrt(2 / incoming values)) and moving statistics."""
     random = np.random.default_rng(seed)
     weights: dict[str, Any] = {}
@@ -70,11 +80,11 @@ def multiply_adds(classes: int, side: int = 32) -> int:
 
 
 def forward(weights: Tree, moving: Tree, x: jax.Array, training: bool) -> tuple[jax.Array, Tree]:
-    """Logits for normalized pictures (batch, 32, 32, 3), computed in bfloat16, and the new moving statistics."""
+    """Logits for normalized pictures (batch, 32, 32, 3), computed in FORMAT, and the new moving statistics."""
     new = dict(moving)
 
     def convolution(name: str, x: jax.Array, stride: int = 1) -> jax.Array:
-        kernel = weights[name].astype(jnp.bfloat16)
+        kernel = weights[name].astype(FORMAT)
         size = kernel.shape[0]
         around = [(size // 2, size // 2)] * 2
         y = lax.conv_general_dilated(x, kernel, (stride, stride), around, dimension_numbers=("NHWC", "HWIO", "NHWC"))
@@ -85,15 +95,13 @@ def forward(weights: Tree, moving: Tree, x: jax.Array, training: bool) -> tuple[
             for kind, value in (("mean", mean), ("variance", variance)):
                 new[f"{name}/{kind}"] = KEPT * moving[f"{name}/{kind}"] + (1 - KEPT) * value
         scale = weights[f"{name}/gamma"] * lax.rsqrt(variance + EPSILON)
-        return (y * scale + weights[f"{name}/beta"] - mean * scale).astype(jnp.bfloat16)
+        return (y * scale + weights[f"{name}/beta"] - mean * scale).astype(FORMAT)
 
-    x = jax.nn.relu(convolution("stem", x.astype(jnp.bfloat16)))
-    for stage, (_, first) in enumerate(STAGES):
-        for block in range(2):
-            name, stride = f"{stage}/{block}", first if block == 0 else 1
-            short = convolution(f"{name}/short", x, stride) if f"{name}/short" in weights else x
-            y = jax.nn.relu(convolution(f"{name}/a", x, stride))
-            x = jax.nn.relu(convolution(f"{name}/b", y) + short)
+    x = jax.nn.relu(convolution("stem", x.astype(FORMAT)))
+    for name, stride in BLOCKS:
+        short = convolution(f"{name}/short", x, stride) if f"{name}/short" in weights else x
+        y = jax.nn.relu(convolution(f"{name}/a", x, stride))
+        x = jax.nn.relu(convolution(f"{name}/b", y) + short)
     pooled = x.astype(jnp.float32).mean((1, 2))
     return pooled @ weights["output"] + weights["output/bias"], new
 
@@ -135,51 +143,95 @@ def epoch(
     return weights, moving, momenta, values.mean()
 
 
-def accuracy(weights: Tree, moving: Tree, pictures: np.ndarray, labels: np.ndarray) -> float:
-    """Of normalized pictures."""
-    answer = jax.jit(lambda x: forward(weights, moving, x, False)[0].argmax(1))
-    parts = [np.asarray(answer(pictures[first : first + 500])) for first in range(0, len(pictures), 500)]
-    return float((np.concatenate(parts) == labels).mean())
+class Accelerator:
+    """The network in training; takes normalized pictures, float32 (count, 32, 32, 3)."""
+
+    def __init__(self, weights: Arrays, moving: Arrays, momenta: Arrays):
+        self._state = tuple(jax.tree.map(jnp.asarray, arrays) for arrays in (weights, moving, momenta))
+        self._answer = jax.jit(lambda weights, moving, x: forward(weights, moving, x, False)[0])
+        self.device = jax.devices()[0].device_kind
+
+    def epoch(self, pictures: Any, labels: Any, order: np.ndarray, rates: np.ndarray, seed: int) -> float:
+        """One pass in batches of indices, `order` (steps, batch); the mean loss."""
+        key = jax.random.PRNGKey(seed)
+        *state, loss = epoch(*self._state, jnp.asarray(pictures), jnp.asarray(labels), order, rates, key)
+        self._state = tuple(state)
+        return float(loss)
+
+    def logits(self, pictures: np.ndarray) -> np.ndarray:
+        """(count, classes)."""
+        weights, moving, _ = self._state
+        parts = range(0, len(pictures), 500)
+        return np.concatenate([np.asarray(self._answer(weights, moving, pictures[at : at + 500])) for at in parts])
+
+    def state(self) -> list[Arrays]:
+        """Weights, moving statistics, momenta."""
+        return [{name: np.asarray(value) for name, value in arrays.items()} for arrays in self._state]
 
 
-def train(epochs: int, seed: int, dataset: data.Dataset, test: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
-    """Figures after `epochs` epochs: nothing is chosen by them."""
+def train(
+    epochs: int,
+    seed: int,
+    dataset: data.Dataset,
+    load_test: Callable[[], tuple[np.ndarray, np.ndarray]],
+    state: Path,
+    program: Any = None,
+) -> dict[str, Any]:
+    """Figures after `epochs` epochs, by which nothing is chosen; `state` is the file from which a killed training goes on."""
     images = np.asarray(dataset.images, np.float32)
     mean, deviation = images.mean((0, 1, 2)), images.std((0, 1, 2))
 
     def seen(pictures: np.ndarray) -> np.ndarray:
         return (np.asarray(pictures, np.float32) - mean) / deviation
 
-    weights, moving = jax.tree.map(jnp.asarray, initial(seed, len(dataset.class_names)))
-    momenta = jax.tree.map(jnp.zeros_like, weights)
-    pictures, labels = jnp.asarray(seen(images)), jnp.asarray(dataset.labels)
-    steps, random, began = len(images) // BATCH, np.random.default_rng(seed), time.monotonic()
-    done, warm = np.arange(epochs * steps) / (epochs * steps), WARM_UP
+    def accuracy(pictures: np.ndarray, labels: np.ndarray) -> float:
+        return float((network.logits(seen(pictures)).argmax(1) == labels).mean())
+
+    weights, moving = initial(seed, len(dataset.class_names))
+    arrays, first, seconds = [weights, moving, {name: np.zeros_like(value) for name, value in weights.items()}], 0, 0.0
+    if state.is_file():
+        kept = read_arrays(state)
+        arrays = [{name: kept[f"{part}/{name}"] for name in tree} for part, tree in enumerate(arrays)]
+        first, seconds = int(kept["epochs"]), float(kept["seconds"])
+    network = (program or _program())(*arrays)
+    pictures = seen(images)
+    steps, warm = len(images) // BATCH, WARM_UP
+    done = np.arange(epochs * steps) / (epochs * steps)
     rates = RATE * np.where(done < warm, done / warm, 0.5 + 0.5 * np.cos(np.pi * (done - warm) / (1 - warm)))
-    for number in range(epochs):
-        order = random.permutation(len(images))[: steps * BATCH].reshape(steps, BATCH)
+    for number in range(first, epochs):
+        began, own = time.monotonic(), seed * 10_000 + number
+        order = np.random.default_rng(own).permutation(len(images))[: steps * BATCH].reshape(steps, BATCH)
         now = np.asarray(rates[number * steps : (number + 1) * steps], np.float32)
-        key = jax.random.PRNGKey(seed * 10_000 + number)
-        weights, moving, momenta, loss = epoch(weights, moving, momenta, pictures, labels, order, now, key)
-        print(f"epoch {number + 1} of {epochs}: loss {loss:.4f}, {time.monotonic() - began:.0f} s", flush=True)
-    known, seconds = (
-        accuracy(weights, moving, seen(dataset.validation_images), dataset.validation_labels),
-        time.monotonic() - began,
-    )
-    return {"epochs": epochs, "seed": seed, "pictures": dataset.sha256, "train": len(images), "macs": multiply_adds(len(dataset.class_names)), "title": dataset.title, "origin": dataset.origin,
-            "validation": known, "test": accuracy(weights, moving, seen(test[0]), test[1]),
-            "parameters": sum(value.size for value in jax.tree.leaves(weights)), "device": jax.devices()[0].device_kind,
+        loss = network.epoch(pictures, dataset.labels, order, now, own)
+        seconds += time.monotonic() - began
+        print(f"epoch {number + 1} of {epochs}: loss {loss:.4f}, {seconds:.0f} s", flush=True)
+        keep = {f"{part}/{name}": value for part, tree in enumerate(network.state()) for name, value in tree.items()}
+        write_arrays(state, keep | {"epochs": np.asarray(number + 1), "seconds": np.asarray(seconds)})
+    return {"epochs": epochs, "usual_epochs": LONG, "seed": seed, "pictures": dataset.sha256, "train": len(images), "macs": multiply_adds(len(dataset.class_names)), "title": dataset.title, "origin": dataset.origin,
+            "validation": accuracy(dataset.validation_images, dataset.validation_labels), "test": accuracy(*load_test()),
+            "parameters": sum(value.size for value in weights.values()), "device": network.device,
             "seconds": round(seconds)}  # fmt: skip
+
+
+def _program() -> Any:
+    if jax.default_backend() != "cpu":
+        return Accelerator
+    from docs.resnet18_processor import Processor
+
+    return Processor
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m docs.resnet18", description=__doc__.split("\n")[0])
-    parser.add_argument("--epochs", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=LONG)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--to", type=Path, default=FILE)
     options = parser.parse_args()
-    found = train(options.epochs, options.seed, data.load("cifar10"), data.load_test("cifar10"))
+    state = cache_dir() / f"resnet18-{options.epochs}-epochs-seed-{options.seed}.npz"
+    state.parent.mkdir(parents=True, exist_ok=True)
+    found = train(options.epochs, options.seed, data.load("cifar10"), lambda: data.load_test("cifar10"), state)
     options.to.write_text(json.dumps(found, indent=1) + "\n")
+    state.unlink()
     print(json.dumps(found))
 
 

@@ -14,7 +14,7 @@ LADDER = [
     "basenet", "basenet-norm", "basenet-norm-aug", "basenet-norm-aug-es", "basenet-bn", "basenet-bn-dropout",
     "basenet-3x3", "basenet-avgpool", "provisional", "final", "final-recipe", "final-ramp",
     "final-maxpool", "final-bottleneck", "plumage", "plumage-cutmix", "plumage-long", "plumage-decay", "plumage-muon",
-    "sprint",
+    "plumage-taught", "sprint",
 ]  # fmt: skip
 
 

@@ -118,6 +118,9 @@ add("plumage-muon", "plumage-cutmix", "recipe", "Plumage, cutmix, Muon",
     "SGD gives way to Muon, which moves each hidden kernel equally far in all directions; rate, weight decay and averaging "
     "suit it, and the batch is twice as large, since Muon's own work in a step is the same for any.",
     fit__optimizer="muon", fit__learning_rate=0.02, fit__weight_decay=0.1, fit__batch_size=128, fit__average=0.998)  # fmt: skip
+add("plumage-taught", "plumage-muon", "recipe", "Plumage, Muon, 70 epochs, taught",
+    "Twice the epochs, and most of the loss is no longer the label but the answer of the same network, fitted before by SGD. "
+    "How the two share the gain was not separated.", fit__epochs=70, fit__teacher="plumage-long")  # fmt: skip
 add("sprint", "plumage", "network", "Sprint",
     "Made to be trained fast, after Keller Jordan's airbench94 (2024, arXiv:2404.00498): six convolutions behind a layer "
     "that whitens patches; a little more than half of the operations of Plumage's network.",
