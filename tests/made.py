@@ -1,6 +1,10 @@
-"""Runs made at once, without a training: what pages show of them."""
+"""Runs and stored cards made at once, without a training: what pages and tables show of them."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
 
 from tests import small
 from training import catalogue, rundir
@@ -22,6 +26,15 @@ def history(*accuracies: float) -> list[dict]:
             for i, accuracy in enumerate(accuracies)
         ),
     ]  # fmt: skip
+
+
+def stored(folder: Path, name: str, seed: int, data: dict[str, Any], figures: dict[str, Any], **fields: Any) -> Path:
+    """The card of the catalogue's `name` with a seed, below the `folder` of its model; where it was put."""
+    place = folder / (f"seed-{seed}" if seed else "")
+    place.mkdir(parents=True, exist_ok=True)
+    spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
+    (place / "card.json").write_text(json.dumps(small.card(data, figures, spec=spec, **fields)))
+    return place
 
 
 def finished(spec: RunSpec, accuracy: float = 0.4, test: dict | None = None) -> RunDir:

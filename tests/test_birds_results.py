@@ -4,18 +4,15 @@ import json
 
 import pytest
 
-from tests import small
+from tests.made import stored
 from training import catalogue
 from training.transfer import results
 
 
-def store(folder, directory, name, backbone, test, seed=0):
-    spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
+def store(folder, model, name, backbone, test, seed=0):
     data = {"title": "Birds", "origin": "cut, about three in ten with a black border"}
     figures = {"epochs": 20, "test": test and {"pictures": 3033, **test}}
-    card = small.card(data, figures, spec=spec, backbone={"name": backbone, "title": backbone})
-    (folder / directory).mkdir(parents=True)
-    (folder / directory / "card.json").write_text(json.dumps(card))
+    stored(folder / model, name, seed, data, figures, backbone={"name": backbone, "title": backbone})
 
 
 def test_every_head_has_a_row_and_only_cards_give_figures(tmp_path):
@@ -38,11 +35,10 @@ def test_seeds_are_one_row_and_fine_tuning_is_measured_against_the_frozen_head_o
     lite0, other = "EfficientNet-Lite0", "ResNet-50 v2 (conv1–4 ImageNet, conv5 birds)"
     for backbone, accuracies in ((lite0, (0.63, 0.64, 0.65)), (other, (0.5,))):
         for seed, accuracy in enumerate(accuracies):
-            model = f"head-{backbone[:3]}" + (f"/seed-{seed}" if seed else "")
-            store(tmp_path, model, "birds-fc-basic", backbone, {"loss": 1.5, "accuracy": accuracy, "top5": 0.8}, seed)
+            test = {"loss": 1.5, "accuracy": accuracy, "top5": 0.8}
+            store(tmp_path, f"head-{backbone[:3]}", "birds-fc-basic", backbone, test, seed)
     for seed, accuracy in enumerate((0.68, 0.69)):
-        model = "tuned" + (f"/seed-{seed}" if seed else "")
-        store(tmp_path, model, "birds-finetune-repaired", lite0, {"loss": 1, "accuracy": accuracy}, seed)
+        store(tmp_path, "tuned", "birds-finetune-repaired", lite0, {"loss": 1, "accuracy": accuracy}, seed)
     store(tmp_path, "tuned-other", "birds-finetune-repaired", other, {"loss": 1, "accuracy": 0.6})
     table = {row.model: row for row in results.rows(tmp_path) if row.model}
     assert set(table) == {"head-Eff", "head-Res", "tuned", "tuned-other"}

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from docs import report
-from tests import small
-from training import catalogue, paths
+from tests.made import stored
+from training import paths
 
 
 @pytest.fixture
@@ -16,17 +16,14 @@ def store(tmp_path, monkeypatch):
 
     def put(name, accuracies, train=0.6, seen=0.5, plain=0.5):
         for seed, accuracy in enumerate(accuracies):
-            place = tmp_path / name / (f"seed-{seed}" if seed else "")
-            place.mkdir(parents=True)
-            spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
             figures = {
                 "epochs": 27,
                 "best_epoch": 13,
                 "test": {"loss": 1.0, "accuracy": accuracy, "pictures": 2500},
                 "validation": {"loss": 1.0, "accuracy": plain},
             }
-            card = small.card({"title": "CIFAR-100"}, figures, spec=spec, wall_seconds=270.0, precision="float32")
-            (place / "card.json").write_text(json.dumps(card))
+            more = {"wall_seconds": 270.0, "precision": "float32"}
+            place = stored(tmp_path / name, name, seed, {"title": "CIFAR-100"}, figures, **more)
             (place / "history.jsonl").write_text(json.dumps({"accuracy": train, "val_accuracy": seen}) + "\n")
 
     return put

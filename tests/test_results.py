@@ -4,21 +4,17 @@ import json
 
 import pytest
 
-from tests import small
+from tests.made import stored
 from training import catalogue, results
 
 
 def store(folder, name, seed, accuracy, test=True, rest=None, pictures="a"):
-    place = folder / name / (f"seed-{seed}" if seed else "")
-    place.mkdir(parents=True, exist_ok=True)
-    spec = json.loads(catalogue.load(name).replace({"fit.seed": seed}).to_json())
     tested = {"loss": 1.0, "accuracy": accuracy, "pictures": 2500}
     if rest:
         tested["without_near_duplicates"] = {"loss": 1.0, "accuracy": rest, "pictures": 2236}
     data = {"title": "CIFAR-100, first 25 classes", "origin": "exact pixels", "sha256": pictures}
     figures = {"epochs": 27, "test": tested if test else None}
-    card = small.card(data, figures, spec=spec, wall_seconds=120.0, precision="float32")
-    (place / "card.json").write_text(json.dumps(card))
+    stored(folder / name, name, seed, data, figures, wall_seconds=120.0, precision="float32")
 
 
 def test_mean_deviation_and_effect(tmp_path):
