@@ -1,6 +1,9 @@
 """A page of the app in Streamlit's own test harness, without a browser."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
@@ -9,17 +12,28 @@ from pages.shared import again
 APP = Path(__file__).resolve().parent.parent / "app.py"
 
 
-def show(name: str, **query: str | list[str]) -> AppTest:
-    """The page `name` with an address, run once.  AppTest runs a page without app.py round it."""
-    at = AppTest.from_file(str(APP), default_timeout=150)
+def show(name: str, state: dict[str, Any] | None = None, **query: str | list[str]) -> AppTest:
+    """The page `name` with an address, `state` in the session, run once.  AppTest runs a page without app.py round it."""
+    at = _begun(state, query)
     at.switch_page(f"pages/{name}.py")
-    for key, value in query.items():
-        at.query_params[key] = value
     return ran(at)
 
 
-def design(**query: str) -> AppTest:
-    return show("design", **query)
+def design(state: dict[str, Any] | None = None, **query: str) -> AppTest:
+    return show("design", state, **query)
+
+
+def app(state: dict[str, Any] | None = None, **query: str) -> AppTest:
+    """The whole app at its first page, run once."""
+    return ran(_begun(state, query))
+
+
+def _begun(state: dict[str, Any] | None, query: dict[str, Any]) -> AppTest:
+    at = AppTest.from_file(str(APP), default_timeout=150)
+    for key, value in (state or {}).items():
+        at.session_state[key] = value
+    at.query_params.update(query)
+    return at
 
 
 def ran(at: AppTest) -> AppTest:
@@ -27,6 +41,22 @@ def ran(at: AppTest) -> AppTest:
     at.run()
     assert not at.exception, at.exception
     return at
+
+
+def away_and_back(at: AppTest, page: str) -> AppTest:
+    """By the navigation, which drops the address's parameters."""
+    for target in ("home", page):
+        at.switch_page(f"pages/{target}.py")
+        at.query_params.clear()
+        ran(at)
+    return at
+
+
+def back(at: AppTest, **query: str) -> AppTest:
+    """By the browser's Back, to an address of before."""
+    at.query_params.clear()
+    at.query_params.update(query)
+    return ran(at)
 
 
 def asked(at: AppTest) -> dict[str, str]:
@@ -40,7 +70,11 @@ def said(at: AppTest) -> str:
         for kind in ("markdown", "caption", "code", "info", "warning", "error")
         for element in getattr(at, kind)
     ]
-    return "\n".join([*parts, *(element.proto.body for element in at.get("html"))])
+    return "\n".join([*parts, html(at)])
+
+
+def html(at: AppTest) -> str:
+    return "\n".join(element.proto.body for element in at.get("html"))
 
 
 def button(at: AppTest, label: str):
@@ -49,8 +83,4 @@ def button(at: AppTest, label: str):
 
 def shown_next(at: AppTest) -> str:
     """The run that the app goes to, in the same visit, after a page has begun it (AppTest runs a page without app.py)."""
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    app.session_state[again.BEGUN] = at.session_state[again.BEGUN]
-    app.run()
-    assert not app.exception
-    return str(asked(app)["run"])
+    return asked(app({again.BEGUN: at.session_state[again.BEGUN]}))["run"]

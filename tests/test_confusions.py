@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -12,13 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared import controls
 from tests.models import CLASSES, make_model
-from tests.page import APP, ran, show
+from tests.page import away_and_back, back, html, show
 from training import confusions, data, paths, rundir
 from training.confusions import Confusions, Pair
 from training.data import duplicates
 from training.evaluate import evaluate
 
-ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("crow", "raven", "wren")
 
 
@@ -151,10 +149,6 @@ def page(**query: str) -> AppTest:
     return show("confusions", **query)
 
 
-def html(at: AppTest) -> str:
-    return "\n".join(element.proto.body for element in at.get("html"))
-
-
 def test_the_page_without_and_with_confusions(places):
     assert "Nothing is counted yet" in page().info[0].value
     labels = np.arange(100) % 25
@@ -182,10 +176,8 @@ def test_presented_a_matrix_that_is_too_large_leaves_no_heading_behind(places, c
     run = make_model(paths.models_dir() / "good", "basenet", 1)
     names = tuple(f"class {index}" for index in range(classes))
     confusions.write(run, Confusions.of("drawn", names, np.eye(classes)[labels], labels))
-    at = AppTest.from_file(str(APP), default_timeout=150)
-    at.switch_page("pages/confusions.py")
-    at.session_state["present"] = True
-    assert [element.value for element in ran(at).subheader] == headings
+    at = show("confusions", {"present": True})
+    assert [element.value for element in at.subheader] == headings
 
 
 def test_model_and_class_are_in_the_address_and_come_back(places):
@@ -196,10 +188,7 @@ def test_model_and_class_are_in_the_address_and_come_back(places):
     at = page(model="other", **{"class": CLASSES[4]})
     assert at.selectbox(key="class-other").value == 4
     at.selectbox(key="class-other").set_value(7).run()
-    for name in ("home", "confusions"):
-        at.switch_page(f"pages/{name}.py")
-        at.query_params.clear()
-        at.run()
+    away_and_back(at, "confusions")
     assert at.selectbox(key="confusions-model").value == "other" and at.selectbox(key="class-other").value == 7
     assert [list(np.atleast_1d(at.query_params[key])) for key in ("model", "class")] == [["other"], [CLASSES[7]]]
     at.selectbox(key="class-other").set_value(None).run()
@@ -216,12 +205,9 @@ def test_the_browsers_back_is_followed(places, monkeypatch):
     at = page(model="good")
     at.selectbox(key="confusions-model").set_value("other").run()
     at.selectbox(key="class-other").set_value(7).run()
-    at.query_params["class"] = CLASSES[4]
-    assert at.run().selectbox(key="class-other").value == 4
-    del at.query_params["class"]
-    assert at.run().selectbox(key="class-other").value is None
-    at.query_params["model"] = "good"
-    assert at.run().selectbox(key="confusions-model").value == "good" and not at.exception
+    assert back(at, model="other", **{"class": CLASSES[4]}).selectbox(key="class-other").value == 4
+    assert back(at, model="other").selectbox(key="class-other").value is None
+    assert back(at, model="good").selectbox(key="confusions-model").value == "good"
     assert list(np.atleast_1d(at.query_params["model"])) == ["good"]
 
 

@@ -6,15 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from pages.shared import figures
 from tests.page import asked, design, said
 from training import address, catalogue, toggles
 from training.describe import describe
-
-ROOT = Path(__file__).parent.parent
-
 
 pytestmark = pytest.mark.usefixtures("no_real_data")
 
@@ -203,21 +199,12 @@ def test_an_entry_far_from_all_is_told_in_a_sentence_and_a_head_is_no_design() -
     "tab, sign", [("Layers", "conv_1_bn"), ("Pictures", "data:image/png;base64"), ("Keras code", "layers.Conv2D(6, 5")]
 )
 def test_the_tabs_show_layers_pictures_and_code(tab: str, sign: str) -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    at.switch_page("pages/design.py")
-    at.query_params["from"] = "basenet-bn"
-    at.session_state["design-tab"] = tab
-    at.run()
-    assert not at.exception
+    at = design({"design-tab": tab}, **{"from": "basenet-bn"})
     assert sign in said(at)
 
 
 def test_pictures_are_drawn_anew_on_request() -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    at.switch_page("pages/design.py")
-    at.query_params["from"] = "basenet-norm-aug"
-    at.session_state["design-tab"] = "Pictures"
-    at.run()
+    at = design({"design-tab": "Pictures"}, **{"from": "basenet-norm-aug"})
     images = re.findall(r'src="(data:image[^"]+)"', said(at))
     assert len(images) == 15 and len(set(images)) == 15
     at.button(key="resample").click().run()
@@ -230,20 +217,12 @@ def test_damaged_pictures_are_told_in_a_sentence(tmp_path: Path, monkeypatch: py
     for name in ("train.bin", "test.bin"):
         (tmp_path / "cifar100-25" / name).write_bytes(bytes(3074 * 10))
     monkeypatch.setenv("PLUMAGE_DATA", str(tmp_path))
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    at.switch_page("pages/design.py")
-    at.query_params["from"] = "basenet"
-    at.session_state["design-tab"] = "Pictures"
-    at.run()
-    assert not at.exception and any("10 pictures where" in warning.value for warning in at.warning)
+    at = design({"design-tab": "Pictures"}, **{"from": "basenet"})
+    assert any("10 pictures where" in warning.value for warning in at.warning)
 
 
 def test_mixed_pictures_are_shown_with_what_their_labels_are_worth() -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
-    at.switch_page("pages/design.py")
-    at.query_params.update({"from": "plumage", "cutmix": "1", "mixup": "0.5"})
-    at.session_state["design-tab"] = "Pictures"
-    at.run()
+    at = design({"design-tab": "Pictures"}, **{"from": "plumage", "cutmix": "1", "mixup": "0.5"})
     assert "Mixed with the next" in said(at) and len(re.findall(r"\d+ % \+ \d+ %", said(at))) == 5
     at.query_params.update({"cutmix": "0", "mixup": "0"})
     at.run()
