@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.shared import controls, jobs
 from tests.made import DRAWN, MEASURED, finished
-from tests.page import asked, button, ran, said, show, shown_next
+from tests.page import asked, back, button, ran, said, show, shown_next
 from training import data, paths, registry, rundir
 from training.queue import launcher
 
@@ -72,11 +72,24 @@ def test_by_epochs_and_the_address_brings_the_choice_back(places: Path) -> None:
     assert again.number_input(key="train-epochs").value == 3
 
 
-@pytest.mark.parametrize("query", [{"minutes": "nan"}, {"minutes": "-3"}, {"run_epochs": "many"}, {"seed": "1e99"},
-                                   {"data": "../../etc"}, {"run": "../../etc"}, {"run": "/"}, {"run": ""}])  # fmt: skip
-def test_nonsense_in_the_address_breaks_nothing(places: Path, query: dict[str, str]) -> None:
+@pytest.mark.parametrize("query, key, value", [
+    ({"minutes": "-3"}, "train-minutes", 0.1), ({"minutes": "1e9"}, "train-minutes", 10_000),
+    ({"minutes": "nan"}, "train-minutes", 1), ({"run_epochs": "0"}, "train-epochs", 1),
+    ({"run_epochs": "many"}, "train-epochs", 27), ({"seed": "1e99"}, "train-seed", 0), ({"seed": "-1"}, "train-seed", 0),
+])  # fmt: skip
+def test_a_number_of_the_address_is_the_nearest_that_is_possible(places: Path, query, key, value) -> None:
     at = show("train", **query)
-    assert at.button or at.get("page_link")
+    assert at.number_input(key=key).value == value and not at.warning and not at.error
+    assert not button(at, "Start training").disabled
+
+
+@pytest.mark.parametrize("query, words", [
+    ({"data": "../../etc"}, "'../../etc', which Plumage does not know"), ({"run": "../../etc"}, "There is no run"),
+    ({"run": "/"}, "There is no run"), ({"run": ""}, "There is no run"),
+])  # fmt: skip
+def test_what_no_address_can_ask_for_is_said_in_a_sentence(places: Path, query, words) -> None:
+    [warning] = show("train", **query).warning
+    assert words in warning.value
 
 
 def test_the_same_training_in_a_second_tab_is_the_first_one_s(places: Path) -> None:
@@ -97,7 +110,10 @@ def test_a_run_that_is_gone_is_said_and_a_way_on_offered(places: Path) -> None:
 def test_a_run_outside_the_folder_of_runs_is_not_shown(places: Path, tmp_path: Path) -> None:
     other = rundir.create(DRAWN, tmp_path / "elsewhere")
     at = show("train", run=str(other.path))
-    assert at.warning and not [element for element in at.button if "Delete" in element.label]
+    assert at.warning and not [element for element in at.button if element.label in ("Resume", "Delete for good")]
+    with pytest.raises(rundir.RunError, match="lies outside the folder of runs; go on with: fit --resume"):
+        launcher.resume(other)
+    assert other.status()["state"] == "stopped"
 
 
 def test_a_finished_run_shows_its_figures_and_the_report_s_beside_its_own(places: Path) -> None:
@@ -174,6 +190,19 @@ def test_delete_asks_first_and_then_leaves_nothing(places: Path) -> None:
     assert not run.path.exists() and "run" not in asked(at)
 
 
+@pytest.mark.parametrize("shown, label, meanwhile", [
+    ("queued", "Stop", "finished"), ("stopped", "Resume", "finished"), ("finished", "Delete for good", "stopped"),
+])  # fmt: skip
+def test_a_click_that_comes_after_the_state_has_changed_does_nothing(places: Path, shown, label, meanwhile) -> None:
+    run = rundir.create(DRAWN)
+    run.write_status(state=shown)
+    at = show("train", run=run.id)
+    run.write_status(state=meanwhile)
+    before = run.file("status.json").read_text()
+    button(at, label).click()
+    assert not ran(at).error and run.file("status.json").read_text() == before
+
+
 def test_a_waiting_run_has_its_axes_so_that_the_browser_can_draw_the_first_point_at_once(places: Path) -> None:
     run = rundir.create(DRAWN, queued=True)
     at = show("train", run=run.id)
@@ -199,16 +228,10 @@ def test_the_browsers_back_is_followed_by_every_field_of_train(places: Path, mon
     assert (asked(at)["minutes"], asked(at)["seed"]) == ("4", "5")
     at.segmented_control(key="train-way").set_value("epochs")
     later = asked(ran(at))
-
-    def back(query: dict[str, str]) -> AppTest:
-        at.query_params.clear()
-        at.query_params.update(query)
-        return ran(at)
-
-    back(before)
+    back(at, **before)
     assert at.segmented_control(key="train-way").value == "time" and not at.warning
     assert at.number_input(key="train-minutes").value == 1 and at.number_input(key="train-seed").value == 0
-    back(later)
+    back(at, **later)
     assert at.number_input(key="train-epochs").value == 27 and at.number_input(key="train-seed").value == 5
     at.number_input(key="train-epochs").set_value(0)
     ran(at)
