@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from pages.shared import controls, stories, text
 from tests.made import BASENET, DRAWN, finished
-from tests.page import asked, button, ran, said, show, shown_next
+from tests.page import asked, away_and_back, button, ran, said, show, shown_next
 from training import catalogue, confusions, registry, results, rundir
 from training.confusions import Confusions
 from training.spec import RunSpec
@@ -182,15 +181,6 @@ def test_a_run_of_an_entry_as_it_is_stands_beside_the_one_that_ships(places: Pat
     assert drawn == ["basenet, yours", "basenet"]
 
 
-def away_and_back(at: AppTest, page: str) -> AppTest:
-    """By the navigation, which drops the address's parameters."""
-    for target in ("home", page):
-        at.switch_page(f"pages/{target}.py")
-        at.query_params.clear()
-        ran(at)
-    return at
-
-
 def test_what_was_chosen_is_there_again_after_another_page(places: Path) -> None:
     a, b, c = (finished(DRAWN.replace({"fit.seed": seed})) for seed in range(3))
     at = show("compare")
@@ -233,6 +223,11 @@ def test_a_link_counts_before_what_was_chosen(places: Path) -> None:
     assert ran(at).multiselect[0].value == [b.id]
 
 
+def test_of_an_address_with_more_than_can_be_compared_the_first_are(places: Path) -> None:
+    ids = [finished(DRAWN.replace({"fit.seed": seed})).id for seed in range(9)]
+    assert show("compare", runs=",".join(ids)).multiselect[0].value == ids[:8]
+
+
 def test_what_cannot_be_trained_again_is_a_sentence(places: Path) -> None:
     without_weights(places, "basenet-large", BASENET)
     at = show("compare", runs="basenet-large")
@@ -256,9 +251,7 @@ def test_a_story_is_one_click_and_says_what_to_look_at(places: Path) -> None:
 
 def test_presented_the_curves_come_before_what_was_chosen(places: Path) -> None:
     run = finished(DRAWN)
-    at = show("compare", runs=run.id)
-    at.session_state["present"] = True
-    ran(at)
+    at = show("compare", {"present": True}, runs=run.id)
     assert [(box.label, box.proto.expanded) for box in at.expander] == [("Runs and models", False)]
     assert at.multiselect[0].value == [run.id] and len(at.get("vega_lite_chart")) == 2
 

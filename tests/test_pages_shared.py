@@ -11,11 +11,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from pages.shared import boxes, charts, diagram, figures, style, switches, text
-from tests.page import asked, design, said, show
-from training import address, catalogue, toggles
+from tests.made import DRAWN
+from tests.page import app, asked, button, design, ran, said, show
+from training import address, catalogue, rundir, toggles
 from training.describe import describe
 
 ROOT = Path(__file__).parent.parent
@@ -28,19 +28,38 @@ pytestmark = pytest.mark.usefixtures("no_real_data")
 
 
 def test_present_mode_holds_for_the_visit_and_leaves_small_print_out() -> None:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    at.query_params["present"] = "1"
-    at.run()
-    assert not at.exception and "font-size: clamp" in said(at)
+    at = app(present="1")
+    assert "font-size: clamp" in said(at)
     del at.query_params["present"]  # as a page switch does
     at.switch_page("pages/design.py").run()
     assert not at.exception
     assert not any(toggle.help in [caption.value for caption in at.caption] for toggle in toggles.TOGGLES)
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    at.session_state["present"] = True
-    at.query_params["present"] = "0"
-    at.run()
+    at = app({"present": True}, present="0")
     assert "present" not in asked(at) and "font-size: clamp" not in said(at)
+
+
+def test_a_presentation_begins_and_ends_by_a_button() -> None:
+    at = app()
+    button(at, "Present: large type").click()
+    assert asked(ran(at))["present"] == "1" and at.session_state["present"]
+    at = app({"present": True})
+    assert asked(at)["present"] == "1", "after a page switch, which drops it"
+    button(at, "End the presentation").click()
+    assert "present" not in asked(ran(at)) and not at.session_state["present"]
+
+
+def test_every_way_on_keeps_the_presentation(places: Path) -> None:
+    """Links, a run of the list, and a button that leads to another page."""
+    run = rundir.create(DRAWN)
+    at = show("train", {"present": True})
+    button(at, "drawn").click()
+    assert asked(ran(at)) == {"present": "1", "run": run.id}
+    for page in (at, show("home", {"present": True})):
+        links = [link.proto.query_string.split("&") for link in page.get("page_link")]
+        assert links and all("present=1" in query for query in links), links
+    at = design({"present": True})
+    button(at, "Train this design").click()
+    assert asked(ran(at)) == {"present": "1", "from": "basenet"}
 
 
 # --- Speed and separation --------------------------------------------------------------------------
@@ -142,9 +161,7 @@ def test_points_at_the_edge_of_a_chart_are_whole() -> None:
 
 
 def test_draw_again_says_why_it_cannot() -> None:
-    at = show("design")
-    at.session_state["design-tab"] = "Pictures"
-    at.run()
+    at = design({"design-tab": "Pictures"})
     assert at.button(key="resample").disabled and "augmentation is off" in at.button(key="resample").help
 
 
