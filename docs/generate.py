@@ -45,9 +45,9 @@ def toggles_page() -> str:
         "",
         "Every choice that can be switched, as `training/toggles.py` defines it; this page is made from there by",
         "`make docs`. A key is the name of the switch in the address of a design (`/design?from=final&pooling=max`) and",
-        "on the command line (`python -m training fit final --set pooling=max`). A field is the same choice in a",
-        "spec's JSON, and can be set by its dotted path too. Whatever a switch does not name is set so as well:",
-        "`--set fit.nesterov=true`. Other numbers, also beyond these, are possible within the bounds of the field.",
+        "on the command line (`python -m training fit final --pooling max`, with dashes for underscores). A field is the",
+        "same choice in a spec's JSON, and is set by its dotted path. So is whatever no switch names: `--set fit.nesterov=true`.",
+        "Other numbers, also beyond these, are possible within the bounds of the field.",
     ]
     for group in toggles.GROUPS:
         lines += ["", f"## {group}", "", "| key | what it does | values | field |", "|---|---|---|---|"]
@@ -66,7 +66,7 @@ def toggles_page() -> str:
         "| entry | parent | toggle | what it is |",
         "|---|---|---|---|",
     ]
-    for entry in catalogue.variants():
+    for entry in (*catalogue.variants(), *catalogue.heads()):
         parent, toggle = (f"`{text}`" if text else "–" for text in (entry.parent, entry.toggle))
         lines.append(f"| `{entry.name}` | {parent} | {toggle} | {entry.why} |")
     return "\n".join(lines) + "\n"
@@ -114,8 +114,8 @@ def _findings_notes(rows: dict[str, results.Row]) -> list[str]:
                          "so its effect includes the longer training.")  # fmt: skip
     beside = [f"{entry.title.removeprefix('+ ')} {100 * (entry.report.accuracy - entry.report.before):+.1f}"
               for entry in catalogue.variants() if entry.report.accuracy and entry.report.before and not entry.aside]  # fmt: skip
-    notes.append("In the report: its figures subtracted, row by row. Beside these it sets a further run of BaseNet as it was; "
-                 f"against that: {', '.join(beside)}.")  # fmt: skip
+    notes.append("In the report: its figures subtracted, row by row. Beside each it also sets a run of BaseNet as it was; against "
+                 f"that, with all changes before included: {', '.join(beside)}.")  # fmt: skip
     return notes
 
 
@@ -208,16 +208,16 @@ def _first(curve: list[float], mark: float) -> int | None:
 
 def _times_table(title: str, entries: dict[str, tuple[float, str]]) -> list[str]:
     """Lines of a table of `entries`, {name: (epochs, what stands under `title`)}, `final` among them."""
-    plain, told = entries["final"]
+    plain = entries["final"][0]
     heads = "".join(f" processor minutes, {words} | share |" for words in benches())
     lines = [
         f"| network and recipe | in | epochs | {title} |{heads}",
         "|---|---|---|---|" + "---|---|" * len(benches()),
     ]
-    for words, sides in KERAS.items():
-        lines.append(
-            f"| `final`, the report's | {words} | {plain:.0f} | {told} | {_times('final', sides, plain, plain)} |"
-        )
+    lines += [
+        f"| `final`, the report's | {words} | {plain:.0f} | – | {_times('final', sides, plain, plain)} |"
+        for words, sides in KERAS.items()
+    ]
     for name, (epochs, told) in entries.items():
         lines.append(f"| `{name}` | this engine | {epochs:.0f} | {told} | {_times(name, ENGINE, epochs, plain)} |")
     return lines

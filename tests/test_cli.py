@@ -164,7 +164,7 @@ WRONG = [
     (["fit", "basenet", "--dropout", "2,2,2"], "is not possible"),
     (["fit", "basenet", "--dropout", "0.1"], "3 places"),
     (["fit", "basenet", "--set", "fit.speed=9"], "fit.speed is not a field"),
-    (["fit", "basenet", "--set", "pool=max"], "Did you mean"),
+    (["fit", "basenet", "--set", "poling=max"], "Did you mean pooling"),
     (["fit", "basenet", "--set", "momentum"], "FIELD=VALUE"),
     (["fit", "basenet", "--resume"], "--run-dir"),
     (["fit", "--resume", "--run-dir", "x", "--seed", "3"], "takes no changes"),

@@ -121,3 +121,15 @@ def test_without_near_duplicates_is_shown_where_every_seed_has_it(tmp_path):
     assert rows["basenet"].without_near_duplicates.mean == pytest.approx(0.37)
     assert rows["basenet-norm"].without_near_duplicates is None
     assert "| 0.3700 | 2 |" in results.to_markdown(list(rows.values()))
+
+
+def test_seeds_stand_in_their_order_and_mixed_arithmetic_is_said(tmp_path):
+    for seed in (0, 1):
+        store(tmp_path, "basenet", seed, 0.4)
+    file = tmp_path / "basenet" / "card.json"
+    card = json.loads(file.read_text()) | {"precision": "bfloat16"}
+    card["spec"]["fit"]["seed"] = 5
+    file.write_text(json.dumps(card))
+    rows = results.rows(tmp_path)
+    assert rows[0].seeds == (1, 5)
+    assert "partly in bfloat16: `basenet` (1 of 2 in bfloat16)." in results.to_markdown(rows)

@@ -117,6 +117,7 @@ def test_a_damaged_file_is_passed_over(run: RunDir, name: str, content: str) -> 
         ({"figures": {"epochs": 1, "validation": {"loss": 1.0, "accuracy": "high"}}}, "figures.validation.accuracy"),
         ({"data": {"name": "drawn", "title": "", "origin": "", "classes": "abc"}}, "data.classes"),
         ({"data": {"name": "drawn", "title": "", "origin": "", "classes": [], "train": "x"}}, "data.train"),
+        ({"spec": {"network": {"classes": 2}}}, "data.classes"),
         (
             {"calibration": {"temperature": 1.0, "loss": {"before": 1.0, "after": 1.0}, "pictures": 9}},
             "calibration.ece",

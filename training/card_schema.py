@@ -118,6 +118,14 @@ class Card(_Part):
     backbone: Origin | None = None
     calibration: Calibration | None = None
 
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        network = self.spec.get("network")
+        classes = network.get("classes") if isinstance(network, dict) else None
+        if isinstance(classes, int) and classes != len(self.data.classes):
+            raise ValueError(f"data.classes: {len(self.data.classes)} names for {classes} classes")
+        return self
+
 
 def problem(card: Any) -> str:
     """What is wrong with a card, "figures.epochs: Field required", or nothing."""
@@ -125,7 +133,7 @@ def problem(card: Any) -> str:
         Card.model_validate(card)
     except ValidationError as error:
         first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, "))))
     except RecursionError:
         return "it is nested too deep"
     return ""

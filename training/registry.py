@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -52,7 +53,13 @@ def find(name: str) -> RunDir:
             return found
         if (Path(name) / "spec.json").is_file():
             return RunDir(Path(name).resolve())
-    raise RunError(f"There is no run and no shipped model {name!r}; `python -m training runs` lists the runs.")
+    near = difflib.get_close_matches(name, [found.id for found in (*runs(), *models())], n=3)
+    told = (
+        f"Did you mean {', '.join(near)}?"
+        if near
+        else "`python -m training runs` lists the runs, models/README.md the models."
+    )
+    raise RunError(f"There is no run and no shipped model {name!r}. {told}")
 
 
 def find_fitted(name: str) -> RunDir:

@@ -21,7 +21,7 @@ from training.card import on_gpu
 from training.describe import describe
 from training.paths import models_dir
 from training.rundir import RunDir
-from training.spec import SpecError, parse
+from training.spec import RunSpec, SpecError, parse
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,14 @@ class Row:
     minutes: Figure | None  # of the runs on processors, or, where there is none, of those on a GPU
     on_gpu: bool  # whether `minutes` are of a GPU
     seeds_on_gpu: int
+    seeds_in_bfloat16: int
     parameters: int
     macs: int
-    precision: str
     effect: Effect | None  # test accuracy against the parent's, same data
 
 
 def cards(name: str, directory: Path | None = None) -> list[dict[str, Any]]:
-    """The cards of every stored seed of a variant whose test set was evaluated, shipped one first."""
+    """The cards of every stored seed of a variant whose test set was evaluated, in the order of the seeds."""
     return [card for _, card in stored(name, directory)]
 
 
@@ -105,7 +105,7 @@ def stored(name: str, directory: Path | None = None) -> list[tuple[RunDir, dict[
         first = first or spec
         if spec.with_seed(first.fit.seed) == first:
             found.setdefault(spec.fit.seed, (run, card))
-    return list(found.values())
+    return [found[seed] for seed in sorted(found)]
 
 
 @lru_cache(maxsize=256)
@@ -155,10 +155,17 @@ def apart(directory: Path | None = None) -> list[Row]:
             continue
         spec, title = parse(found[0]["spec"]), found[0]["data"]["title"]
         if spec.data.backbone is None:
-            kind = catalogue.variant(spec.name).title if spec.name in catalogue.names() else spec.name
-            title = f"{kind} on {title}, {spec.fit.epochs} epochs"
+            by = "" if spec.fit.optimizer == "sgd" else f"{spec.fit.optimizer.title()}, "
+            title = f"{_network(spec)} on {title}, {by}{spec.fit.epochs} epochs"
             rows.append(_row(catalogue.Variant(name, title, "", spec), found, []))
     return rows
+
+
+def _network(spec: RunSpec) -> str:
+    """The title of the first entry with this network, whatever it learns."""
+    network = spec.network.model_dump(exclude={"classes"})
+    entries = (entry for entry in catalogue.variants() if entry.spec.network.model_dump(exclude={"classes"}) == network)
+    return next((entry.title for entry in entries), spec.name)
 
 
 def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dict[str, Any]]) -> Row:
@@ -183,9 +190,9 @@ def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dic
         minutes=Figure.of([card.get("wall_seconds", 0.0) / 60 for card in timed]),
         on_gpu=any(map(on_gpu, timed)),
         seeds_on_gpu=sum(map(on_gpu, found)),
+        seeds_in_bfloat16=sum(card.get("precision") == "bfloat16" for card in found),
         parameters=network.params,
         macs=network.macs,
-        precision=" / ".join(sorted({card.get("precision", "") for card in found})),
         effect=_effect(found, parent),
     )
 
@@ -235,6 +242,9 @@ def to_markdown(table: list[Row]) -> str:
         "several-fold and did other work: do not compare networks by them.",
         "",
     ]
-    if mixed := [f"`{row.name}` ({row.seeds_on_gpu} of {len(row.seeds)})" for row in table if row.seeds_on_gpu]:
-        told += [f"Seeds trained on a GPU, in bfloat16, all others on processors: {', '.join(mixed)}.", ""]
+    if graphics := [f"`{row.name}` ({row.seeds_on_gpu} of {len(row.seeds)})" for row in table if row.seeds_on_gpu]:
+        told += [f"Seeds trained on a GPU, all others on processors: {', '.join(graphics)}.", ""]
+    counts = [(row.name, row.seeds_in_bfloat16, len(row.seeds)) for row in table]
+    if mixed := [f"`{name}` ({some} of {all_} in bfloat16)" for name, some, all_ in counts if 0 < some < all_]:
+        told += [f"Computed partly in float32, partly in bfloat16: {', '.join(mixed)}.", ""]
     return "\n".join([*lines, "", *told, *(f"Data: {name}." for name in named)])

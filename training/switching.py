@@ -31,8 +31,9 @@ def apply(spec: RunSpec, settings: Mapping[str, str]) -> RunSpec:
             except (ValueError, RecursionError):
                 changes[key] = text
         else:
-            near = difflib.get_close_matches(key, [*BY_KEY, *known], n=3) or list(BY_KEY)
-            raise SpecError(f"There is no setting {key!r}. Did you mean {', '.join(near)}?")
+            near = difflib.get_close_matches(key, [*BY_KEY, *known], n=3)
+            told = f"Did you mean {', '.join(near)}?" if near else "docs/toggles.md lists them."
+            raise SpecError(f"There is no setting {key!r}. {told}")
     return spec.replace(changes)
 
 

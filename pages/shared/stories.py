@@ -24,7 +24,7 @@ STORIES = (
           "dropout on, below validation accuracy, and here costs test accuracy, as in the report."),
     Story("Cutmix, decay, Muon", ("plumage", "plumage-cutmix", "plumage-decay", "plumage-long", "plumage-muon"),
           "Plumage's network knows nearly every training picture by heart. Pictures mixed by cutmix it cannot learn so, but in the "
-          "same 35 epochs that alone gains nothing here. Kernels that shrink faster gain; both together, for 70 epochs, gain most. "
+          "same 35 epochs that alone costs a point. Kernels that shrink faster gain; both together, for 70 epochs, gain most. "
           "Muon, with cutmix, comes near that in 35."),
     Story("From BaseNet to beyond the report", ("basenet", "basenet-norm-aug-es", "basenet-avgpool", "final", "plumage-long"),
           "Each ends higher than the one before; what that costs in operations stands among the figures."),

@@ -19,6 +19,7 @@ from training.cli import console, data_commands, report_commands
 from training.cli.options import Design, Json, Misuse, Run, Trained, answer, planned, toggle_options, trained
 from training.describe import describe as describe_network
 from training.files import advice
+from training.paths import models_dir
 from training.pictures import PictureError
 from training.rundir import RunDir, RunError
 from training.spec import SpecError
@@ -100,13 +101,13 @@ def describe(design: Design, as_json: Json = False) -> None:
 def fit(
     design: Annotated[str | None, typer.Argument(metavar="VARIANT|SPEC.json", show_default=False,
                       help="An entry of the catalogue, or a spec file; not needed with --resume.")] = None,
-    data_name: Annotated[str | None, typer.Option("--data", metavar="NAME", help="The pictures.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="End after so many epochs, at most.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="End after so many minutes of training, at most.")] = None,
-    seed: Annotated[int | None, typer.Option(help="The number that all chance comes from.")] = None,
+    data_name: Annotated[str | None, typer.Option("--data", metavar="NAME", help=f"The pictures: {', '.join(data.NAMES)}; without it, the entry's.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs, early stopping's most as well; without it, the entry's.  A schedule ends with them.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End after so many minutes of training, too; without it, no limit.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The number that all chance comes from; without it, 0.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE",
                         help="Any field of the spec, such as fit.momentum=0.8; may be given again.")] = None,
-    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="The run directory; without it, a new one.")] = None,
+    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="The run directory; without it, a new one in runs/ (PLUMAGE_RUNS).")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --run-dir, or begin it.")] = False,
     queue: Annotated[bool, typer.Option("--queue", help="Leave it to the queue, in the background.")] = False,
     as_json: Json = False,
@@ -158,6 +159,8 @@ def runs(as_json: Json = False) -> None:
 def _done(run: str, act: Callable[[RunDir], object], now: str = "") -> None:
     """Do `act` to the run and say how it stands."""
     found = trained(run, registry.find)
+    if found.path.resolve().is_relative_to(models_dir().resolve()):
+        raise Misuse(f"{found.id} is a model that ships, not a run.")
     act(found)
     print(f"{found.id}: {now or found.status()['state']}")
 
@@ -269,13 +272,18 @@ def export(model: Trained, file: Annotated[Path, typer.Argument(help="The .keras
 def ship(
     run: Run,
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="The model's name in models/.")],
-    form: Annotated[Literal["half", "int8", "float32"], typer.Option("--format")] = "half",
+    form: Annotated[
+        Literal["half", "int8", "float32"],
+        typer.Option(
+            "--format", help="Of the weights: refused where it costs more than 0.2 points of validation accuracy."
+        ),
+    ] = "half",
     card_only: Annotated[
         bool, typer.Option("--card-only", help="Card and curves without weights: a further seed.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a finished run into models/ with compact weights, measured on validation and then on the test."""
+    """Put a finished run into models/ with compact weights, measured on validation and then on the test pictures."""
     from training.ship import ship as make
 
     found = trained(run, registry.find)

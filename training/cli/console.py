@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -67,6 +68,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def aligned(markdown: str) -> str:
+    """Text whose Markdown tables are set in aligned columns."""
+    parts: list[str] = []
+    for marked, lines in itertools.groupby(markdown.replace("`", "").splitlines(), lambda line: line.startswith("|")):
+        if marked:
+            head, _, *rows = ([part.strip() for part in line.strip("|").split("|")] for line in lines)
+            parts.append(table(head, rows))
+        else:
+            parts.extend(lines)
+    return "\n".join(parts)
 
 
 def described(spec: RunSpec, network: Description) -> str:

@@ -90,7 +90,7 @@ def planned(spec: RunSpec, data_name: str | None, epochs: int | None, minutes: f
             settings: dict[str, str]) -> RunSpec:  # fmt: skip
     """`spec` with what the command line asks for; raises `SpecError`.
 
-    Another data set brings its number of classes; `epochs` is the most that early stopping may take, too.
+    Another data set brings its number of classes; a number of epochs is the most that early stopping may take, too.
     """
     changes: dict[str, Any] = {}
     if data_name is not None:
@@ -103,6 +103,8 @@ def planned(spec: RunSpec, data_name: str | None, epochs: int | None, minutes: f
     if seed is not None:
         changes["fit.seed"] = seed
     spec = switching.apply(spec.replace(changes), settings)
-    if epochs is not None and spec.fit.early_stopping:
-        spec = spec.replace({"fit.early_stopping.max_epochs": epochs})
+    most = "fit.early_stopping.max_epochs"
+    counted = {"epochs", "fit.epochs"} & {*changes, *settings}
+    if counted and spec.fit.early_stopping and most not in settings:
+        spec = spec.replace({most: spec.fit.epochs})
     return spec

@@ -17,9 +17,15 @@ from training.spec import SpecError
 
 def all_(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each variant.")] = 1,
-    budget: Annotated[float | None, typer.Option(min=0, metavar="MINUTES", help="End after so many minutes.")] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="MINUTES", help="End after so many minutes; without it, when all is done."),
+    ] = None,
 ) -> None:
-    """Train every CIFAR variant in full; killed or stopped, the same command goes on."""
+    """Train the catalogue's networks on their 32x32 pictures, measure them on the test pictures and put them into models/.
+
+    It takes days; killed or stopped, the same command goes on.
+    """
     from training import sweep
 
     with console.quiet():
@@ -32,7 +38,9 @@ def birds(
     backbone: Annotated[
         str, typer.Option(help="resnet50, resnet50v2, resnet50v2-tuned or efficientnet-lite0.")
     ] = "resnet50",
-    only: Annotated[list[str] | None, typer.Option(help="Only this system; may be repeated.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this system; may be given again; without it, all.")
+    ] = None,
     queue: Annotated[
         bool, typer.Option("--queue", help="Leave the trainings to the queue, in the background.")
     ] = False,
@@ -57,14 +65,18 @@ def birds(
         raise typer.Exit(1)
 
 
-def results_(as_json: Json = False, markdown: Annotated[bool, typer.Option("--markdown")] = False) -> None:
+def results_(
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Tables as Markdown, not aligned.")] = False,
+) -> None:
     """The report's figures beside ours, from the stored cards."""
     from training import results
     from training.transfer import results as birds
 
     rows, heads = [*results.rows(), *results.apart()], birds.rows()
     tree = results.to_json(rows) | {"heads": birds.to_json(heads)}
-    answer(as_json, tree, lambda: f"{results.to_markdown(rows)}\n\n{birds.to_markdown(heads)}")
+    shown = str if markdown else console.aligned
+    answer(as_json, tree, lambda: shown(f"{results.to_markdown(rows)}\n\n{birds.to_markdown(heads)}"))
 
 
 def bench(context: typer.Context) -> None:

@@ -113,9 +113,9 @@ def checksum(images: Images, labels: Labels) -> str:
 
 def find(name: str, progress: Callable[[int, int], None] = lambda done, total: None) -> NearDuplicates:
     """Look for the near-duplicates of every test picture of 32x32; progress(pictures done, of how many)."""
-    dataset = data.load(name)
-    if dataset.images.shape[1:] != (32, 32, 3):
+    if data.info(name).picture_size[:2] != (32, 32):
         raise DataError(f"Near-duplicates are looked for in pictures of 32x32; those of {name} have another size.")
+    dataset = data.load(name)
     test, labels = data.load_test(name)
     train = np.concatenate([dataset.validation_images, dataset.images])
     train_labels = np.concatenate([dataset.validation_labels, dataset.labels])
