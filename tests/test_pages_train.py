@@ -200,7 +200,8 @@ def test_a_click_that_comes_after_the_state_has_changed_does_nothing(places: Pat
     run.write_status(state=meanwhile)
     before = run.file("status.json").read_text()
     button(at, label).click()
-    assert not ran(at).error and run.file("status.json").read_text() == before
+    assert not ran(at).error and not at.toast and run.file("status.json").read_text() == before
+    assert asked(at)["run"] == run.id
 
 
 def test_a_waiting_run_has_its_axes_so_that_the_browser_can_draw_the_first_point_at_once(places: Path) -> None:

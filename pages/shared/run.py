@@ -184,8 +184,9 @@ def _do(action: Callable[[RunDir], object], run: RunDir, states: tuple[str, ...]
     A callback, so that a click counts also where the page is about to be drawn anew; it is then drawn as things are.
     """
     try:
-        if run.status()["state"] in states:
-            action(run)
+        if run.status()["state"] not in states:
+            return
+        action(run)
     except (RunError, OSError) as error:
         controls.refuse(str(error))
     else:

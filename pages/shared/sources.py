@@ -33,9 +33,9 @@ class Item:
 def any_chosen() -> bool:
     """Whether a picture was dropped in or a sample clicked, as of the last click."""
     state = st.session_state
-    drawn = [state.get(key) for key in state if str(key).startswith("sample-")]
+    shown = {name: state.get(f"sample-{name}", clicked) for name, clicked in state.get(_CLICKED, {}).items()}
     dropped = state["uploads"] or state[_BEFORE] if "uploads" in state else state.get(_LATEST)
-    return bool(dropped) or any(drawn) or any(state.get(_CLICKED, {}).values())
+    return bool(dropped) or any(shown.values())
 
 
 def uploads() -> list[Item]:
