@@ -1,18 +1,14 @@
 """A command beside the app: its last line, its end, its problem."""
 
-import time
-
 import psutil
 import pytest
 
+from tests.waiting import until
 from training.job import Job
 
 
-def ended(job: Job, seconds: float = 60) -> Job:
-    end = time.monotonic() + seconds
-    while job.running:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def ended(job: Job) -> Job:
+    until(lambda: not job.running)
     return job
 
 
