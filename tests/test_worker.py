@@ -7,11 +7,13 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.waiting import until
 from training.worker import Worker, WorkerError
 
 PROGRAM = """
@@ -27,17 +29,27 @@ PROGRAM = """
             "echo": lambda fields, data: ({"got": fields, "pid": os.getpid()}, data[::-1]),
             "sleep": lambda fields, data: (time.sleep(fields["seconds"]), ({}, b""))[1],
             "die": lambda fields, data: os.kill(os.getpid(), 9),
-            "die once": die_once,
+            "die once": once(lambda: os.kill(os.getpid(), 9)),
+            "stall once": once(lambda: time.sleep(60)),
+            "wait": wait,
             "wrong": lambda fields, data: 1 / 0,
             "refuse": refuse,
         }
 
-    def die_once(fields, data):
-        flag = Path(fields["flag"])
-        if not flag.exists():
-            flag.touch()
-            os.kill(os.getpid(), 9)
-        return {"survived": True}, b""
+    def once(act):
+        def answer(fields, data):
+            flag = Path(fields["flag"])
+            if not flag.exists():
+                flag.touch()
+                act()
+            return {"survived": True}, b""
+
+        return answer
+
+    def wait(fields, data):
+        while not Path(fields["flag"]).exists():
+            time.sleep(0.01)
+        return {}, b""
 
     def refuse(fields, data):
         raise LookupError("There is no model 'x'.")
@@ -58,13 +70,6 @@ def worker(program):
     worker = Worker((program,), timeout=20)
     yield worker
     worker.close()
-
-
-def wait_for(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_a_process_that_cannot_be_started_is_a_sentence(worker, monkeypatch):
@@ -88,7 +93,7 @@ def test_it_starts_in_the_background_and_stays(worker):
     before = time.monotonic()
     worker.start()
     assert time.monotonic() - before < 1
-    wait_for(lambda: worker.ready)
+    until(lambda: worker.ready)
     assert worker.request("echo")[0]["pid"] == worker.request("echo")[0]["pid"] == worker.pid
 
 
@@ -98,15 +103,14 @@ def test_killed_between_requests_it_is_there_again(worker):
     assert worker.request("echo")[0]["pid"] != first
 
 
-def test_killed_in_the_middle_the_request_is_asked_again(worker):
-    first = worker.request("echo")[0]["pid"]
-    results = []
-    thread = threading.Thread(target=lambda: results.append(worker.request("sleep", seconds=1)))
-    thread.start()
-    time.sleep(0.3)
-    os.kill(first, signal.SIGKILL)
-    thread.join(15)
-    assert results == [({}, b"")] and worker.pid != first
+def test_killed_in_the_middle_the_request_is_asked_again(worker, tmp_path):
+    first, begun = worker.request("echo")[0]["pid"], tmp_path / "begun"
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(worker.request, "stall once", flag=str(begun))
+        until(begun.exists)
+        os.kill(first, signal.SIGKILL)
+        assert answer.result() == ({"survived": True}, b"")
+    assert worker.pid not in (None, first)
 
 
 def test_a_request_that_kills_it_once_is_answered_and_one_that_always_does_is_a_sentence(worker, tmp_path):
@@ -140,15 +144,16 @@ def test_waiting_for_ones_turn_takes_nothing_of_the_time_to_answer(worker):
     assert answers == [({}, b"")] * 4 and worker.pid == first
 
 
-def test_one_whose_turn_does_not_come_is_told_and_the_process_stays(worker):
-    first = worker.request("echo")[0]["pid"]
-    thread = threading.Thread(target=lambda: worker.request("sleep", seconds=1.5))
-    thread.start()
-    time.sleep(0.3)
-    worker.wait = 0.2
-    with pytest.raises(WorkerError, match="busy with other requests"):
-        worker.request("echo")
-    thread.join(15)
+def test_one_whose_turn_does_not_come_is_told_and_the_process_stays(worker, tmp_path):
+    first, flag = worker.request("echo")[0]["pid"], tmp_path / "flag"
+    with ThreadPoolExecutor() as pool:
+        other = pool.submit(worker.request, "wait", flag=str(flag))
+        until(worker._turn.locked)
+        worker.wait = 0.2
+        with pytest.raises(WorkerError, match="busy with other requests"):
+            worker.request("echo")
+        flag.touch()
+        assert other.result() == ({}, b"")
     assert worker.pid == first
 
 
@@ -161,48 +166,44 @@ def test_errors_are_sentences_and_do_not_end_it(worker):
 
 
 def test_many_threads_each_get_their_own_answer(worker):
-    wrong = []
-
     def ask(number):
-        if worker.request("echo", str(number).encode(), n=number)[1] != str(number).encode()[::-1]:
-            wrong.append(number)
+        fields, data = worker.request("echo", str(number).encode(), n=number)
+        return fields["got"], data
 
-    threads = [threading.Thread(target=ask, args=(n,)) for n in range(40)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(ask, range(40)))
+    assert answers == [({"n": number}, str(number).encode()[::-1]) for number in range(40)]
 
 
 def test_it_leaves_when_idle_and_comes_back_when_asked(program):
     worker = Worker((program, "0.5"))
     first = worker.request("echo")[0]["pid"]
-    wait_for(lambda: worker.pid is None)
+    until(lambda: worker.pid is None)
     assert worker.request("echo")[0]["pid"] != first
     worker.close()
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_it_does_not_outlive_an_app_that_is_killed(program, busy):
+def test_it_does_not_outlive_an_app_that_is_killed(program, busy, tmp_path):
+    begun = tmp_path / "begun"
     script = f"""
 import threading, time
 from training.worker import Worker
 worker = Worker(({program!r},))
 print(worker.request("echo")[0]["pid"], flush=True)
 if {busy}:
-    threading.Thread(target=lambda: worker.request("sleep", seconds=60), daemon=True).start()
+    threading.Thread(target=lambda: worker.request("stall once", flag={str(begun)!r}), daemon=True).start()
 time.sleep(60)
 """
     root = Path(__file__).resolve().parent.parent
     app = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=root)
     pid = int(app.stdout.readline())
-    time.sleep(0.3)
+    until(lambda: begun.exists() or not busy)
     assert psutil.pid_exists(pid)
     app.kill()
     app.wait()
     app.stdout.close()
-    wait_for(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
 
 
 def test_the_apps_end_imports_no_tensorflow():
