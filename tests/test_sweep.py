@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import time
-from threading import Timer
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
 
 from tests import small
+from tests.waiting import until
 from training import catalogue, paths, registry, rundir, ship, sweep, sweep_jobs
 from training.process import process_identity
 from training.rundir import RunDir, RunError
@@ -26,10 +27,11 @@ run, end = RunDir(Path(sys.argv[1])), sys.argv[2]
 first = run.spec().name == "basenet"
 if end == "killed at once" and first:
     os.kill(os.getpid(), signal.SIGKILL)
+free = {"a new one waits": run.stop_requested, "waits for the sweep": run.file("go").exists}.get(end, lambda: True)
 for epoch in range(run.status()["epoch"], 4):
     run.write_status(state="running", epoch=epoch, **process_identity())
     time.sleep(0.1)
-    while end == "a new one waits" and epoch == 0 and not run.stop_requested():
+    while epoch == 0 and not free():
         time.sleep(0.02)
     if end == "killed" and first and epoch == 1:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -51,7 +53,10 @@ NAMES = ["basenet", "basenet-norm"]
 
 @pytest.fixture
 def sweeping(tmp_path, monkeypatch):
-    """`sweeping(seeds=1, budget=None, end="finished")` runs a sweep of two variants: (whether all is done, what it said)."""
+    """`sweeping(seeds=1, spent=(), end="finished")` runs a sweep of two variants: (whether all is done, what it said).
+
+    Its budget, a second by a clock that stands still, is used up once it has said all of `spent`.
+    """
     monkeypatch.setenv("PLUMAGE_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PLUMAGE_MODELS", str(tmp_path / "models"))
     monkeypatch.setattr(sweep, "POLL_SECONDS", 0.02)
@@ -66,10 +71,15 @@ def sweeping(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ship, "ship", put)
 
-    def go(seeds=1, budget=None, end="finished"):
+    def go(seeds=1, spent=(), end="finished"):
         said = []
+
+        def clock():
+            return 60.0 * all(any(mark in line for line in said) for mark in spent)
+
+        monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=clock, sleep=time.sleep))
         monkeypatch.setattr(sweep, "_command", lambda job: [sys.executable, "-c", FIT, str(job.run.path), end])
-        return sweep.run(NAMES, seeds, budget, said.append), "\n".join(said)
+        return sweep.run(NAMES, seeds, 1 / 60 if spent else None, said.append), "\n".join(said)
 
     return go
 
@@ -114,7 +124,7 @@ def test_what_ships_is_done_though_its_run_is_elsewhere(sweeping, tmp_path):
 
 
 def test_the_budget_ends_a_run_which_then_goes_on(sweeping):
-    done, said = sweeping(budget=0.2 / 60)
+    done, said = sweeping(spent=["[1/2]"])
     assert (
         not done
         and "The budget is used up" in said
@@ -135,13 +145,19 @@ def trained_by_another(end):
     [job] = sweep.jobs(["basenet"], 1)
     run = rundir.create(job.spec, job.run.path)
     process = subprocess.Popen([sys.executable, "-c", FIT, str(run.path), end])
-    while run.status()["state"] != "running":
-        time.sleep(0.02)
+    until(lambda: run.status()["state"] == "running")
     return run, process
 
 
-def test_a_run_that_outlived_a_killed_sweep_is_waited_for(sweeping):
-    _, orphan = trained_by_another("finished")
+def test_a_run_that_outlived_a_killed_sweep_is_waited_for(sweeping, monkeypatch):
+    run, orphan = trained_by_another("waits for the sweep")
+    fit = sweep._fit
+
+    def now(*given):
+        run.file("go").touch()
+        return fit(*given)
+
+    monkeypatch.setattr(sweep, "_fit", now)
     done, said = sweeping(end="failed")  # whatever it starts fails
     orphan.wait()
     assert "all-basenet-cifar100-25-seed0: running" in said and "basenet: seed 0 ships" in said
@@ -159,7 +175,7 @@ def test_small_networks_train_side_by_side(sweeping, monkeypatch):
 
 def test_the_budget_ends_all_that_train_side_by_side(sweeping, monkeypatch):
     monkeypatch.setattr(sweep, "side_by_side", len)
-    done, said = sweeping(budget=1 / 60, end="a new one waits")
+    done, said = sweeping(spent=["[1/2]", "[2/2]"], end="a new one waits")
     assert not done and said.count("The budget is used up") == 1
     assert sorted(run.status()["state"] for run in registry.runs()) == ["stopped", "stopped"]
     assert sweeping()[0]
@@ -177,7 +193,7 @@ def test_a_run_that_is_killed_from_outside_ends_no_other(sweeping, monkeypatch, 
 
 def test_the_budget_does_not_end_a_run_of_another_sweep(sweeping):
     run, other = trained_by_another("a new one waits")
-    done, said = sweeping(budget=0.2 / 60)
+    done, said = sweeping(spent=["[1/2]"])
     assert not done and "basenet, seed 0: goes on in the process that trains it" in said
     assert run.status()["state"] == "running" and not run.stop_requested()
     run.request_stop()
@@ -282,13 +298,15 @@ def test_what_a_resumed_run_has_done_is_not_counted_again(sweeping, tmp_path):
     assert job.seconds({"basenet": (0.5, 10)}) == 7 * 5
 
 
-def test_a_fit_that_somebody_stops_is_not_done(sweeping, tmp_path):
+@pytest.mark.parametrize(("end", "goes_on"), [("failed", True), ("stopped", False)])
+def test_a_fit_that_somebody_stops_is_not_done(sweeping, end, goes_on):
     """Of one that failed, the sweep goes on with the next; of one that was stopped, it ends."""
-    from threading import Event
 
-    for end, goes_on in (("failed", True), ("stopped", False)):
-        job = sweep.jobs(["basenet"], 2)[goes_on]
-        run = rundir.create(job.spec, job.run.path)
-        run.write_status(state="running", **process_identity())
-        Timer(0.3, run.write_status, kwargs={"state": end}).start()
-        assert sweep._fit(job, float("inf"), Event(), lambda said: None) is goes_on
+    class Ends(Event):
+        def wait(self, timeout=None):
+            run.write_status(state=end)  # while the sweep waits
+
+    [job] = sweep.jobs(["basenet"], 1)
+    run = rundir.create(job.spec, job.run.path)
+    run.write_status(state="running", **process_identity())
+    assert sweep._fit(job, float("inf"), Ends(), lambda said: None) is goes_on
