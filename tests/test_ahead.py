@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests import small
+from tests.waiting import until
 from training import data, rundir
 from training.engine.engine import Engine
 from training.fit import fit
@@ -107,8 +108,7 @@ def test_while_one_is_built_the_next_has_to_wait(slow: threading.Event, built: l
     ahead = Ahead()
     assert ahead.expect(first) and not ahead.expect(second)
     slow.set()
-    while not ahead.expect(second):
-        time.sleep(0.01)
+    until(lambda: ahead.expect(second))
     taken = ahead.take(second)
     assert taken is not None and taken[1].spec.fit.seed == 1 and [spec.fit.seed for spec in built] == [0, 1]
 
@@ -190,13 +190,27 @@ def waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return started
 
 
-def test_the_waiting_process_builds_what_the_train_page_would_start(waiting: list[None], built: list[RunSpec]) -> None:
-    ahead, spec = Ahead(), small.spec(fit__seed=5)
-    choosing = [threading.Timer(0.2 * seed, launcher.expect, [small.spec(fit__seed=seed)]) for seed in range(6)]
+def test_the_waiting_process_builds_what_the_train_page_would_start(
+    waiting: list[None], built: list[RunSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Settled(Ahead):
+        def expect(self, brought: dict[str, Any]) -> bool:
+            monkeypatch.setattr(standby, "IDLE_SECONDS", 0.0)  # nothing else is to be waited for
+            return super().expect(brought)
+
+    def choose() -> None:
+        for seed in range(1, 6):
+            time.sleep(0.1)
+            launcher.expect(small.spec(fit__seed=seed))
+
+    ahead, spec = Settled(), small.spec(fit__seed=5)
+    monkeypatch.setattr(standby, "IDLE_SECONDS", 60.0)
+    monkeypatch.setattr(standby, "SETTLED_SECONDS", 2.0)  # 20 times what lies between two choices
     launcher.expect(small.spec())
-    for choice in choosing:
-        choice.start()
+    choosing = threading.Thread(target=choose)
+    choosing.start()
     assert standby.wait_for_run(launcher.lock("turn"), ahead) is None
+    choosing.join()
     taken = ahead.take(handover.brought(spec))
     assert taken is not None and taken[1].spec == spec and built == [spec], "only what was settled on is built"
 
