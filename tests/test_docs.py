@@ -35,10 +35,11 @@ def test_text_outside_the_marks_stays():
 
 
 def test_a_recipe_is_timed_by_steps_like_its_own_or_not_at_all():
-    for measured in benches.benches().values():
-        assert benches.step(measured, "plumage-long", benches.ENGINE) == benches.step(
-            measured, "plumage", benches.ENGINE
-        )
+    found = benches.benches()
+    assert found
+    for measured in found.values():
+        own = benches.step(measured, "plumage", benches.ENGINE)
+        assert own is not None and benches.step(measured, "plumage-long", benches.ENGINE) == own
         assert benches.step(measured, "plumage-muon", benches.ENGINE) is None, "another batch and another optimizer"
         assert benches.step(measured, "final-taught", benches.ENGINE) is None, "its teacher answers in every step"
 

@@ -52,13 +52,13 @@ print(faults() - before)
     assert kept < plain / 10
 
 
-@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="its kernels are for x86")
 def _asked(code: str, **told: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"} | told
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="its kernels are for x86")
 def test_tensorflow_takes_its_kernels_for_processors_unless_told_otherwise():
     enabled = "import training.engine.engine; from tensorflow.python.util import _pywrap_util_port as port; print(port.IsMklEnabled())"
     assert _asked(enabled) == "True"
