@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -53,18 +53,9 @@ def test_strided_pooling_is_a_convolution_that_keeps_the_channels():
     assert [layer.kernel for layer in describe(wide).layers if layer.kind == "conv"] == [5, 1, 3, 5, 1, 3]
 
 
-def test_the_figures_stated_for_the_report():
-    final = describe(catalogue.variant("final").spec.network)
-    assert final.kernel_weights == 3_069_024
-    assert describe(catalogue.variant("basenet-3x3").spec.network).macs == 775_882
-    assert describe(catalogue.variant("basenet").spec.network).macs == 614_050
-    bottleneck = describe(catalogue.variant("final-bottleneck").spec.network)
-    assert bottleneck.kernel_weights == 1_893_472
-    assert (round(final.macs / 1e6, 1), round(bottleneck.macs / 1e6, 1)) == (232.0, 109.0)
-
-
-def test_describing_takes_under_five_milliseconds():
-    network = catalogue.variant("final").spec.network
+@pytest.mark.parametrize("name", catalogue.names())
+def test_describing_takes_under_five_milliseconds(name):
+    network = catalogue.variant(name).spec.network
     times = []
     for _ in range(20):
         describe.cache_clear()
@@ -110,8 +101,8 @@ def networks(draw: st.DrawFn) -> Network:
             depth=draw(st.integers(1, 3)),
             width=draw(st.sampled_from([0.25, 0.5, 1.0, 2.0])),
         )
-    except ValidationError:
-        return catalogue.variant("basenet").spec.network.model_copy(update={"classes": draw(st.integers(2, 9))})
+    except ValidationError:  # one in six: valid padding or pooling leaves no pixel
+        reject()
 
 
 @settings(max_examples=40, deadline=None)
