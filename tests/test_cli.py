@@ -168,6 +168,7 @@ WRONG = [
     (["fit", "basenet", "--set", "momentum"], "FIELD=VALUE"),
     (["fit", "basenet", "--resume"], "--run-dir"),
     (["fit", "--resume", "--run-dir", "x", "--seed", "3"], "takes no changes"),
+    (["fit", "basenet", "--queue", "--run-dir", "x"], "exclude each other"),
     (["evaluate", "nothing"], "There is no run"),
     (["evaluate", "basenet"], "no trained model of it"),
     (["predict", "basenet"], "Missing argument"),
@@ -301,6 +302,57 @@ def test_a_failed_training_is_1_and_a_sentence(
     assert app.main(["fit", str(spec), "--run-dir", str(folder / "wild"), "--batch-norm", "off"]) == 1
     out, err = capsys.readouterr()
     assert out == "" and "is too high" in err.splitlines()[-1] and "Traceback" not in err
+
+
+def test_a_run_that_was_stopped_goes_on(
+    pictures: None, capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.fit import Fitting
+
+    line = Fitting.line
+
+    def stop(self: Fitting, kind: str, **figures: float) -> None:
+        line(self, kind, **figures)
+        if kind == "epoch":
+            self.run_dir.request_stop()
+            assert self.stopping.wait(60)
+
+    place, spec, other = (folder / name for name in ("run", "small.json", "other.json"))
+    spec.write_text(small.spec(fit__epochs=2).to_json())
+    other.write_text(small.spec(fit__epochs=3).to_json())
+    with monkeypatch.context() as patch:
+        patch.setattr(Fitting, "line", stop)
+        assert app.main(["fit", str(spec), "--run-dir", str(place)]) == 1
+    out, _ = capsys.readouterr()
+    assert "run: stopped." in out and f"fit --resume --run-dir {place}" in out
+    assert app.main(["fit", str(other), "--run-dir", str(place), "--resume"]) == 2
+    assert "holds a run of another spec" in capsys.readouterr().err
+    assert app.main(["fit", "--resume", "--run-dir", str(place)]) == 0
+    assert "run: finished." in capsys.readouterr().out
+    assert [line["epoch"] for line in rundir.RunDir(place).history() if line["kind"] == "epoch"] == [1, 2]
+    assert app.main(["fit", str(spec), "--run-dir", str(place), "--resume"]) == 1
+    assert "is finished" in capsys.readouterr().err
+
+
+def test_a_run_in_the_queue_is_stopped_resumed_and_deleted(
+    pictures: None, capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.queue import launcher
+
+    monkeypatch.setattr(launcher, "spawn", lambda: None)
+    spec = folder / "small.json"
+    spec.write_text(small.spec().to_json())
+    found = answer(capsys, "fit", str(spec), "--queue")
+    run = found["run"]
+    assert found["state"] == "queued" and [queued.id for queued in launcher.queue()] == [run]
+    assert app.main(["delete", run]) == 1
+    assert "is queued; stop it first" in capsys.readouterr().err
+    for command, now in (("stop", "stopped"), ("resume", "queued"), ("stop", "stopped"), ("delete", "deleted")):
+        assert app.main([command, run]) == 0
+        assert capsys.readouterr().out == f"{run}: {now}\n"
+    assert launcher.queue() == [] and answer(capsys, "runs") == {"runs": []}
+    assert app.main(["resume", run]) == 2
+    assert "There is no run" in capsys.readouterr().err
 
 
 def test_the_command_itself(folder: Path) -> None:
