@@ -11,6 +11,7 @@ import pytest
 
 from tests import small
 from training import confusions, data, fit, registry, rundir, weights
+from training.cli import console
 from training.evaluate import evaluate
 from training.rundir import RunDir, RunError
 from training.ship import ship
@@ -123,6 +124,14 @@ def test_the_test_figures_are_taken_once_and_reproduced_exactly(run: RunDir) -> 
     )
 
 
+def test_other_figures_are_told_and_the_cards_first_ones_stay(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, card = evaluate(run)["test"], run.card()
+    monkeypatch.setattr(data, "load_test", lambda name: small.pictures(60, seed=4))
+    again = evaluate(run, flips=True)
+    assert again["test"]["loss"] != first["loss"] and run.card() == card
+    assert f"(its card: {first['accuracy']:.4f}, {first['loss']:.4f})" in console.tested(again)
+
+
 def test_the_first_test_figures_are_of_the_copy_that_the_card_names(run: RunDir, monkeypatch: Any) -> None:
     from dataclasses import replace
 
@@ -216,6 +225,26 @@ def test_a_format_that_costs_accuracy_does_not_ship_and_is_not_tested(
         ship(run, "small", "int8")
     assert not registry.models()
     assert not any((run.path.parent / "models").iterdir()), "nothing half made stays behind"
+
+
+def test_accuracy_on_augmented_pictures_is_not_what_a_format_is_held_to(run: RunDir) -> None:
+    """The ordered validation pictures are augmented while it trains: they are measured anew, as they are."""
+    plain = run.finished_card()["figures"]["validation"]
+
+    def augmented(card: dict[str, Any]) -> None:
+        card["spec"]["data"]["validation"] = "ordered"
+        card["figures"]["validation"] = {"loss": 9.0, "accuracy": 1.0}
+
+    run.change_card(augmented)
+    run.file("spec.json").write_text(small.spec(data__validation="ordered").to_json())
+    assert ship(run, "small", "int8")["compacted"]["validation_before"] == pytest.approx(plain, abs=1e-5)
+
+
+def test_a_folder_of_models_that_cannot_be_made_is_told(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run.path.parent / "file").write_text("")
+    monkeypatch.setenv("PLUMAGE_MODELS", str(run.path.parent / "file"))
+    with pytest.raises(RunError, match="small cannot be written: Not a directory"):
+        ship(run, "small")
 
 
 def test_a_further_seed_ships_its_card_alone(run: RunDir) -> None:
