@@ -18,6 +18,7 @@ from training.spec import RunSpec
 from training.status import ACTIVE
 
 SECONDS_BETWEEN_REDRAWS = 1.0
+SECONDS_BETWEEN_LISTS = 3.0
 SECONDS_TO_BEGIN = 0.5  # between two looks whether the first point is there,
 BEGINNING = 20.0  # for so many seconds
 SHOWN, FOLDED, PRESENTED = 8, 60, 3  # runs in the list, with those that are folded away, and in a presentation
@@ -239,7 +240,13 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
 
 
 def others(current: RunDir | None) -> None:
-    """The runs there are: those under way first, then the newest; in a presentation only a few."""
+    """The runs there are, redrawn alone while one of them is under way."""
+    waits = any(run.status()["state"] in ACTIVE for run in registry.runs() if current is None or run.id != current.id)
+    st.fragment(_others, run_every=SECONDS_BETWEEN_LISTS if waits else None)(current)
+
+
+def _others(current: RunDir | None) -> None:
+    """Those under way first, then the newest; in a presentation only a few."""
     specs = runs.readable(registry.runs())
     found = [(run, spec, run.status()) for run, spec in specs if current is None or run.id != current.id]
     if not found:

@@ -202,9 +202,13 @@ def test_nothing_is_lost_on_reload_restart_stop_and_resume(own_app, open_page):
     settle(page)
     expect(curves).to_have_count(2, timeout=SLOW)
 
+    watching = open_page(address(app.url, "train"))
+    watching.get_by_role("button", name="running").wait_for()
     stop.click()
     resume = page.get_by_role("button", name="Resume")
     resume.wait_for()
+    watching.get_by_role("button", name="stopped").wait_for()  # by itself
+    watching.context.close()
     assert read(run, "status.json")["state"] == "stopped"
     assert (run / "checkpoint.npz").is_file()
     points = len(history(run))
