@@ -1,6 +1,6 @@
 # `make app` sets up everything and opens the app; `make test` sets up everything and runs every test.
 
-VENV ?= .venv
+VENV = .venv
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(if $(shell \
 	$(p) -c 'import sys; print(1 if (3,11) <= sys.version_info < (3,14) else "")' 2>/dev/null),$(p))))
 RUN = $(VENV)/bin/python -m
@@ -54,7 +54,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy python3-venv; \
 	else echo "Python's venv module is missing: install it (Debian: sudo apt-get install python3-venv)." >&2; exit 1; fi
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV) || { rm -f $(VENV)/bin/python; exit 1; }
 
 $(VENV)/app.stamp: requirements.txt | $(VENV)/bin/python
 	@echo "Installing what Plumage needs into $(VENV), once: a few minutes ..."

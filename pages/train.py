@@ -179,7 +179,7 @@ def _start(spec: RunSpec) -> None:
 
 def own_run(name: str) -> RunDir:
     """The run of the address; raises `RunError` for anything but a whole run of this app's own folder."""
-    found = registry.find(name)
+    found = registry.find(name, paths=False)  # an address reaches no other folder
     if found.path.resolve().parent != runs_dir().resolve():
         raise RunError(f"There is no run {name!r} here; it may have been deleted.")
     found.spec()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import small
-from training import catalogue, paths, rundir
+from training import catalogue, paths, registry, rundir
 from training.cli import app, console
 from training.cli.options import planned
 
@@ -55,3 +55,10 @@ def test_a_misspelt_name_is_told_the_near_ones(folders, capsys):
     assert "models/README.md the models" in capsys.readouterr().err
     assert app.main(["fit", "basenet", "--set", "zzz=1"]) == 2
     assert "docs/toggles.md lists them" in capsys.readouterr().err
+
+
+def test_an_address_reaches_no_folder_by_its_path(folders, tmp_path):
+    run = rundir.create(small.spec(), tmp_path / "elsewhere")
+    assert registry.find(str(run.path)).path == run.path
+    with pytest.raises(rundir.RunError, match="There is no run"):
+        registry.find(str(run.path), paths=False)

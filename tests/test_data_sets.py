@@ -372,3 +372,12 @@ def test_the_real_cifar100_is_the_first_25_classes(data, monkeypatch):
     assert not any(image.tobytes() in trained_on for image in dataset.validation_images)
     images, labels = sets.load_test("cifar100-25")
     assert images.shape == (2_500, 32, 32, 3) and np.bincount(labels).tolist() == [100] * 25
+
+
+def test_a_folder_that_may_not_be_read_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    for look in ("is_file", "is_dir"):
+        monkeypatch.setattr(Path, look, refuse)
+    assert [info.name for info in data.status() if info.available] == ["drawn"]

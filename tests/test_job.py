@@ -2,6 +2,7 @@
 
 import psutil
 import pytest
+from filelock import FileLock
 
 from tests.waiting import until
 from training.job import Job
@@ -25,3 +26,13 @@ def test_the_last_line_of_a_log_with_a_progress_bar(printed, line):
     job = ended(Job("data", "status"))
     job._log.write_text(printed)
     assert job.line == line
+
+
+def test_of_commands_that_compute_one_runs_at_a_time(monkeypatch, tmp_path):
+    monkeypatch.setenv("PLUMAGE_CACHE", str(tmp_path))
+    (tmp_path / "jobs").mkdir()
+    with FileLock(tmp_path / "jobs" / "turn.lock"):
+        waits, goes = Job("evaluate", "nothing"), Job("data", "status")
+        until(lambda: waits.line == "Waits for another command to end")
+        assert not ended(goes).failed and waits.running
+    assert ended(waits).failed and "There is no run" in waits.line

@@ -323,3 +323,12 @@ print(launcher.submit(long_spec()).id)
     until(lambda: state(run) == "running")  # its starter is gone
     launcher.stop(run)
     until(lambda: not waiting(runs), 30)
+
+
+def test_a_lock_that_cannot_be_opened_is_a_sentence(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(launcher, "lock", refuse)
+    with pytest.raises(RunError, match=r"standby\.lock cannot be opened: Permission denied; see who may write there"):
+        launcher.held("standby")

@@ -132,6 +132,17 @@ def test_other_figures_are_told_and_the_cards_first_ones_stay(run: RunDir, monke
     assert f"(its card: {first['accuracy']:.4f}, {first['loss']:.4f})" in console.tested(again)
 
 
+def test_a_card_that_may_only_be_read_costs_no_figures(run: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(run: RunDir, change: Any) -> None:
+        raise RunError("card.json cannot be written")
+
+    first = evaluate(run)["test"]
+    monkeypatch.setattr(RunDir, "change_card", refuse)
+    found = evaluate(run, flips=True)["test"]
+    assert {key: found[key] for key in first} == first and found["with_flips"]["accuracy"] > 0
+    assert "with_flips" not in run.finished_card()["figures"]["test"]
+
+
 def test_the_first_test_figures_are_of_the_copy_that_the_card_names(run: RunDir, monkeypatch: Any) -> None:
     from dataclasses import replace
 

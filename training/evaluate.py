@@ -9,7 +9,7 @@ computed again and compared with the card's.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,7 @@ def evaluate(run: RunDir, flips: bool = False) -> dict[str, Any]:
                 confusions.write(run, again)
     if same and (new := {key: value for key, value in taken.items() if key not in (stored or {})}):
         when = {"taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-        # What another evaluation has stored meanwhile stands.
-        run.change_card(lambda card: card["figures"].update(test=when | new | (card["figures"].get("test") or {})))
+        # What another evaluation has stored meanwhile stands; a card that may only be read keeps what it has.
+        with suppress(RunError) if stored else nullcontext():
+            run.change_card(lambda card: card["figures"].update(test=when | new | (card["figures"].get("test") or {})))
     return {"run": run.id, "data": name, "test": taken, "card": stored}

@@ -1,6 +1,7 @@
 """A command of `python -m training` beside the app, for what takes minutes: its last line while it runs, and how it ended.
 
-It gives way to everything else, and goes on when the app ends.  No TensorFlow here.
+It gives way to everything else, and goes on when the app ends.  Of those that load TensorFlow one runs at a time: this
+module as a program waits for its turn.  No TensorFlow here before that.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import sys
 from contextlib import suppress
 
 import psutil
+from filelock import FileLock, Timeout
 
 from training.paths import cache_dir
-from training.process import environment
+from training.process import apart, environment
+
+COMPUTING = ("calibrate", "evaluate", "features")
 
 
 class Job:
@@ -22,11 +26,11 @@ class Job:
     def __init__(self, *arguments: str):
         folder = cache_dir() / "jobs"
         folder.mkdir(parents=True, exist_ok=True)
-        self._log = folder / ("-".join(arguments).replace("/", "_")[-100:] + ".log")
+        self._log = folder / (re.sub(r"[^\w.-]", "_", "-".join(arguments))[-100:] + ".log")
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "training", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=environment(PYTHONUNBUFFERED="1"), start_new_session=True,
+                [sys.executable, "-m", "training.job", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=environment(PYTHONUNBUFFERED="1"), **apart(),
             )  # fmt: skip
         with suppress(psutil.Error):
             low = psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 10
@@ -50,3 +54,23 @@ class Job:
             return ""
         lines = re.split(r"[\n\r\b]", text)  # a progress bar goes back over its own line
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command, where it loads TensorFlow after those that run already; the exit code."""
+    from training.cli import app
+
+    if arguments[0] not in COMPUTING:
+        return app.main(arguments)
+    turn = FileLock(cache_dir() / "jobs" / "turn.lock")
+    try:
+        turn.acquire(timeout=0)
+    except Timeout:
+        print("Waits for another command to end", flush=True)
+        turn.acquire()
+    with turn:
+        return app.main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -11,15 +11,17 @@ import io
 import struct
 import warnings
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from PIL import Image
 
 MAX_BYTES = 40 * 2**20
-MAX_PIXELS = 64_000_000  # decoded, 3 bytes a pixel: 192 MB at most, freed at once
+MAX_PIXELS = 64_000_000  # decoded, 4 bytes a pixel, and once more while it becomes RGB: 600 MB at most, freed at once
 KEPT_SIDE = 2048  # the longer side of what is kept
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # Pillow's names; its other decoders are never asked
 _KINDS = "JPEG, PNG, WebP, GIF or BMP"
+_one = Lock()  # decodes at a time: of a class that drops its pictures in together
 
 
 class PictureError(ValueError):
@@ -54,7 +56,7 @@ def read(data: bytes, name: str) -> Picture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of sizes; both are handled here
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with _one, Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 return _convert(image, name)
     except PictureError:
         raise
@@ -112,13 +114,17 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey: Pillow's own conversion would clip at 255
-        values = np.asarray(image).astype(np.float64)
-        image = Image.fromarray((np.clip(values, 0, 65535) / 257).round().astype(np.uint8))
+        values = np.asarray(image)
+        grey = np.empty(values.shape, np.uint8)
+        for row, line in enumerate(values):
+            grey[row] = (np.clip(line.astype(np.float64), 0, 65535) / 257).round()
+        image = Image.fromarray(grey)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")  # palettes, grey, 1 bit, CMYK
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image.getchannel("A"))
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")  # palettes, grey, 1 bit, CMYK
 
 
 def _is_heif(data: bytes) -> bool:

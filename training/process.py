@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,7 +35,14 @@ def alive(status: dict[str, Any]) -> bool:
 def environment(**more: str) -> dict[str, str]:
     """The environment of a process that imports this package, wherever it is started; `more` is set besides."""
     here = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": here, **more}
+    return {**os.environ, "PYTHONPATH": here, "PYTHONUTF8": "1", **more}
+
+
+def apart() -> dict[str, Any]:
+    """How `subprocess.Popen` starts a process that Ctrl-C in this one's terminal does not reach, nor the terminal's end."""
+    if sys.platform == "win32":  # a window of its own, hidden: one that is seen is closed
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    return {"start_new_session": True}
 
 
 def process_identity() -> dict[str, Any]:

@@ -42,8 +42,8 @@ def without_weights() -> list[RunDir]:
     return list(first.values())
 
 
-def find(name: str) -> RunDir:
-    """The run with this id, the shipped model of this name, or the run directory at this path; raises `RunError`."""
+def find(name: str, paths: bool = True) -> RunDir:
+    """The run with this id, the shipped model of this name, or, with `paths`, the run directory there; raises `RunError`."""
     with suppress(OSError):  # a name that no file can have, a folder that may not be read
         if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             for place in (runs_dir() / name, models_dir() / name):
@@ -51,7 +51,7 @@ def find(name: str) -> RunDir:
                     return RunDir(place)
         if found := next((run for run in (*without_weights(), *runs()) if run.id == name), None):
             return found
-        if (Path(name) / "spec.json").is_file():
+        if paths and (Path(name) / "spec.json").is_file():
             return RunDir(Path(name).resolve())
     near = difflib.get_close_matches(name, [found.id for found in (*runs(), *models())], n=3)
     told = (

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from training.process import environment
+from training.process import apart, environment
 
 IDLE_SECONDS = 15 * 60
 WAIT_SECONDS = 5 * 60  # for the requests of others, before one's own is asked
@@ -67,7 +67,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment(TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="tensorflow"),
-            start_new_session=True,  # Ctrl-C in the app's terminal is the app's matter
+            **apart(),
         )
         assert self.popen.stdin and self.popen.stdout
         self.stdin, self.stdout = self.popen.stdin, self.popen.stdout

@@ -97,7 +97,7 @@ def _as_good(choice: Choice, best: Choice) -> bool:
 
 def _why_not(name: str) -> str:
     try:
-        state = registry.find(name).status()["state"]
+        state = registry.find(name, paths=False).status()["state"]
     except RunError:
         return f"The address asks for the model {text.plain(repr(name), 80)}, which is not here."
     if state == "finished":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -128,6 +129,15 @@ def places(name: str) -> list[Path]:
     """Folders where the data set may be: the user's own, then the downloaded one."""
     own = paths.data_dir()
     return ([own / name] if own else []) + [paths.cache_dir() / "data" / name]
+
+
+def first_here(name: str, look: Callable[[Path], Path | None]) -> Path | None:
+    """What `look` finds in the first folder where the data set may be; one that may not be read holds nothing."""
+    for place in places(name):
+        with suppress(OSError):
+            if found := look(place):
+                return found
+    return None
 
 
 def missing(title: str, what: str, name: str) -> DataError:

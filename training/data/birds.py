@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from training.data import download, jpeg, split
-from training.data.base import DataError, Images, Labels, Progress, broken, how, missing, places
+from training.data.base import DataError, Images, Labels, Progress, broken, first_here, how, missing, places
 from training.data.split import Keys, Order
 from training.transfer.species import written
 
@@ -54,10 +54,11 @@ class Birds:
     picture_size = (SIZE, SIZE, 3)
 
     def where(self) -> Path | None:
-        for place in places(self.name):
-            if (place / "images").is_dir() and all((place / "lists" / f"{part}.txt").is_file() for part in LISTED):
-                return place
-        return None
+        def look(place: Path) -> Path | None:
+            lists = ((place / "lists" / f"{part}.txt").is_file() for part in LISTED)
+            return place if (place / "images").is_dir() and all(lists) else None
+
+        return first_here(self.name, look)
 
     def origin(self) -> str:
         """The official archive has whole photos; a copy may have been cut to the birds."""

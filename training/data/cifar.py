@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data import download, jpeg, split
-from training.data.base import Images, Labels, Progress, broken, missing, places
+from training.data.base import Images, Labels, Progress, broken, first_here, missing, places
 from training.data.split import Order
 
 PIXELS = 32 * 32 * 3
@@ -79,7 +79,7 @@ class Records:
         return place if all((place / file).is_file() for part in self.files.values() for file in part) else None
 
     def where(self) -> Path | None:
-        return next(filter(None, map(self._in, places(self.name))), None)
+        return first_here(self.name, self._in)
 
     def origin(self) -> str:
         return "exact pixels, official binary records"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from errno import ENOSPC
 from math import prod
 from pathlib import Path
@@ -57,10 +58,15 @@ def _make(path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[
     check_space(path.parent, shape, dtype)
     partial = path.with_suffix(".partial")
     try:
-        out = np.lib.format.open_memmap(partial, "w+", dtype, shape)
-        fill(out)
-        out.flush()
-        del out
+        _write(partial, shape, dtype, fill)
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # after an error Windows may hold it still, and the error is what there is to say
+            partial.unlink(missing_ok=True)
+
+
+def _write(path: Path, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[np.ndarray], None]) -> None:
+    """The map is closed at the end: Windows replaces no file that is mapped."""
+    out = np.lib.format.open_memmap(path, "w+", dtype, shape)
+    fill(out)
+    out.flush()

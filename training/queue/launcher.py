@@ -23,9 +23,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from training import registry, rundir
-from training.files import patiently
+from training.files import advice, patiently
 from training.paths import runs_dir
-from training.process import environment, process_identity
+from training.process import apart, environment, process_identity
 from training.queue import handover
 from training.rundir import RunDir, RunError
 from training.spec import RunSpec
@@ -60,6 +60,8 @@ def held(name: str) -> bool:
             return False
     except Timeout:
         return True
+    except OSError as error:
+        raise RunError(f"{place(f'{name}.lock')} cannot be opened: {error.strerror}; {advice(error)}.") from None
 
 
 def queue() -> list[RunDir]:
@@ -190,14 +192,11 @@ def spawn() -> None:
     global _last_start
     _last_start = time.monotonic()
     _started[:] = [process for process in _started if process.poll() is None]
-    options: dict[str, int | bool] = {"start_new_session": True}
-    if sys.platform == "win32":
-        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.DETACHED_PROCESS}
     try:
         with place("standby.log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "training.queue.standby"], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=environment(TF_CPP_MIN_LOG_LEVEL="3"), **options,  # type: ignore[call-overload]
+                env=environment(TF_CPP_MIN_LOG_LEVEL="3"), **apart(),
             )  # fmt: skip
     except OSError as error:
         raise RunError(f"A process for the training cannot be started: {error.strerror}.") from None
