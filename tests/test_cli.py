@@ -196,6 +196,7 @@ def test_other_problems_are_1_and_a_sentence(capsys: pytest.CaptureFixture[str],
     run = rundir.create(small.spec())
     for arguments, words in (
         (["fit", "basenet"], "-m training data fetch cifar100-25"),
+        (["data", "duplicates", "birds"], "another size"),
         (["fit", "basenet", "--data", "drawn", "--run-dir", str(tmp_path / "file" / "run")], "cannot be made"),
         (["fit", "--resume", "--run-dir", str(tmp_path / "none")], "is not a run"),
         (["evaluate", run.id], "let it finish first"),
@@ -384,6 +385,7 @@ def test_duplicates_are_looked_for_and_left_out_by_evaluate(
     found = NearDuplicates("drawn", "made", "0" * 64, duplicates.checksum(images, labels), 0.5, 60, tuple(
         Pair(index, 0, False, 0.9, True) for index in range(20)))  # fmt: skip
     monkeypatch.setattr(duplicates, "find", lambda name, progress: found)
+    monkeypatch.setattr(duplicates, "check_size", lambda name, size: None)
     assert app.main(["data", "duplicates", "drawn"]) == 0
     assert "20 of 60 test pictures of drawn (33.3 %)" in capsys.readouterr().out
     rest = answer(capsys, "evaluate", str(place))["test"]["without_near_duplicates"]

@@ -7,6 +7,7 @@ module as a program waits for its turn.  No TensorFlow here before that.
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from contextlib import suppress
@@ -56,21 +57,17 @@ class Job:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command, where it loads TensorFlow after those that run already; the exit code."""
-    from training.cli import app
-
-    if arguments[0] not in COMPUTING:
-        return app.main(arguments)
-    turn = FileLock(cache_dir() / "jobs" / "turn.lock")
-    try:
-        turn.acquire(timeout=0)
-    except Timeout:
-        print("Waits for another command to end", flush=True)
-        turn.acquire()
-    with turn:
-        return app.main(arguments)
+def main() -> None:
+    """Run the command of this process's arguments; one that loads TensorFlow, after those that run already."""
+    if sys.argv[1] in COMPUTING:
+        turn = FileLock(cache_dir() / "jobs" / "turn.lock")
+        try:
+            turn.acquire(timeout=0)
+        except Timeout:
+            print("Waits for another command to end", flush=True)
+            turn.acquire()
+    runpy.run_module("training", run_name="__main__")  # the turn ends with the process
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

@@ -44,6 +44,7 @@ def data_duplicates(
     from training.data import duplicates
 
     known(name)
+    duplicates.check_size(name, data.info(name).picture_size[:2])  # before a download is advised that would not help
     found = duplicates.find(name, console.counted("Test pictures compared"))
     path = duplicates.write(found)
     answer(as_json, asdict(found), lambda: console.duplicates(found, path))

@@ -111,11 +111,16 @@ def checksum(images: Images, labels: Labels) -> str:
     return digest.hexdigest()
 
 
+def check_size(name: str, size: tuple[int, ...]) -> None:
+    """Raise `DataError` for pictures of another size than those that are compared."""
+    if size != (32, 32):
+        raise DataError(f"Near-duplicates are looked for in pictures of 32x32; those of {name} have another size.")
+
+
 def find(name: str, progress: Callable[[int, int], None] = lambda done, total: None) -> NearDuplicates:
     """Look for the near-duplicates of every test picture of 32x32; progress(pictures done, of how many)."""
-    if data.info(name).picture_size[:2] != (32, 32):
-        raise DataError(f"Near-duplicates are looked for in pictures of 32x32; those of {name} have another size.")
     dataset = data.load(name)
+    check_size(name, dataset.images.shape[1:3])
     test, labels = data.load_test(name)
     train = np.concatenate([dataset.validation_images, dataset.images])
     train_labels = np.concatenate([dataset.validation_labels, dataset.labels])
