@@ -6,7 +6,7 @@ that warms up over a twentieth and falls to 0 as a cosine, weight decay 5e-4 in 
 random cut, mirror images.  In JAX, so that it runs where there is an accelerator.  On processor cores, where two take a day
 and a half, `docs.resnet18_processor` does the same: fewer epochs (`--epochs`) give a figure that the long recipe is above.
 It trains on the pictures that Plumage's networks train on, validates after the last epoch, then takes the test figures,
-once, and writes docs/resnet18.json.  Killed, it goes on from its last whole epoch.
+once, and writes docs/resnet18.json.  Killed, it goes on from an epoch of a minute ago, or its last.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ BLOCKS = tuple(
 RATE, MOMENTUM, DECAY, WARM_UP, PADDING, BATCH = 0.1, 0.9, 5e-4, 0.05, 4, 128
 KEPT, EPSILON = 0.9, 1e-5  # of batch norm's moving statistics, a step
 LONG = 200  # epochs
+KEEP_SECONDS = 60  # at least, between two states that are written: 130 MB each
 FORMAT = jnp.bfloat16  # of an accelerator's layers
 Arrays = dict[str, np.ndarray]
 Tree = Any
@@ -146,15 +147,16 @@ def epoch(
 class Accelerator:
     """The network in training; takes normalized pictures, float32 (count, 32, 32, 3)."""
 
-    def __init__(self, weights: Arrays, moving: Arrays, momenta: Arrays):
+    def __init__(self, weights: Arrays, moving: Arrays, momenta: Arrays, pictures: np.ndarray, labels: np.ndarray):
+        self._pictures, self._labels = jnp.asarray(pictures), jnp.asarray(labels)  # there once, not in every epoch
         self._state = tuple(jax.tree.map(jnp.asarray, arrays) for arrays in (weights, moving, momenta))
         self._answer = jax.jit(lambda weights, moving, x: forward(weights, moving, x, False)[0])
         self.device = jax.devices()[0].device_kind
 
-    def epoch(self, pictures: Any, labels: Any, order: np.ndarray, rates: np.ndarray, seed: int) -> float:
+    def epoch(self, order: np.ndarray, rates: np.ndarray, seed: int) -> float:
         """One pass in batches of indices, `order` (steps, batch); the mean loss."""
         key = jax.random.PRNGKey(seed)
-        *state, loss = epoch(*self._state, jnp.asarray(pictures), jnp.asarray(labels), order, rates, key)
+        *state, loss = epoch(*self._state, self._pictures, self._labels, order, rates, key)
         self._state = tuple(state)
         return float(loss)
 
@@ -193,8 +195,7 @@ def train(
         kept = read_arrays(state)
         arrays = [{name: kept[f"{part}/{name}"] for name in tree} for part, tree in enumerate(arrays)]
         first, seconds = int(kept["epochs"]), float(kept["seconds"])
-    network = (program or _program())(*arrays)
-    pictures = seen(images)
+    network, written = (program or _program())(*arrays, seen(images), dataset.labels), time.monotonic()
     steps, warm = len(images) // BATCH, WARM_UP
     done = np.arange(epochs * steps) / (epochs * steps)
     rates = RATE * np.where(done < warm, done / warm, 0.5 + 0.5 * np.cos(np.pi * (done - warm) / (1 - warm)))
@@ -202,9 +203,12 @@ def train(
         began, own = time.monotonic(), seed * 10_000 + number
         order = np.random.default_rng(own).permutation(len(images))[: steps * BATCH].reshape(steps, BATCH)
         now = np.asarray(rates[number * steps : (number + 1) * steps], np.float32)
-        loss = network.epoch(pictures, dataset.labels, order, now, own)
+        loss = network.epoch(order, now, own)
         seconds += time.monotonic() - began
         print(f"epoch {number + 1} of {epochs}: loss {loss:.4f}, {seconds:.0f} s", flush=True)
+        if time.monotonic() - written < KEEP_SECONDS:
+            continue
+        written = time.monotonic()
         keep = {f"{part}/{name}": value for part, tree in enumerate(network.state()) for name, value in tree.items()}
         write_arrays(state, keep | {"epochs": np.asarray(number + 1), "seconds": np.asarray(seconds)})
     return {"epochs": epochs, "usual_epochs": LONG, "seed": seed, "pictures": dataset.sha256, "train": len(images), "macs": multiply_adds(len(dataset.class_names)), "title": dataset.title, "origin": dataset.origin,
@@ -231,7 +235,7 @@ def main() -> None:
     state.parent.mkdir(parents=True, exist_ok=True)
     found = train(options.epochs, options.seed, data.load("cifar10"), lambda: data.load_test("cifar10"), state)
     options.to.write_text(json.dumps(found, indent=1) + "\n")
-    state.unlink()
+    state.unlink(missing_ok=True)
     print(json.dumps(found))
 
 

@@ -19,17 +19,18 @@ EVALUATION_BATCH = 500
 class Processor:
     """The network in training, in float32; takes normalized pictures, float32 (count, 32, 32, 3)."""
 
-    def __init__(self, weights: Arrays, moving: Arrays, momenta: Arrays):
+    def __init__(self, weights: Arrays, moving: Arrays, momenta: Arrays, pictures: np.ndarray, labels: np.ndarray):
+        self._pictures, self._labels = pictures, labels.astype(np.int32)
         self._weights, self._moving, self._momenta = (
             {name: tf.Variable(value) for name, value in arrays.items()} for arrays in (weights, moving, momenta)
         )
         self.device = processor().removeprefix("CPU: ")
 
-    def epoch(self, pictures: np.ndarray, labels: np.ndarray, order: np.ndarray, rates: np.ndarray, seed: int) -> float:
+    def epoch(self, order: np.ndarray, rates: np.ndarray, seed: int) -> float:
         """One pass in batches of indices, `order` (steps, batch); the mean loss."""
         random = np.random.default_rng(seed)
         steps = [
-            self._step(changed(random, pictures[indices]), labels[indices].astype(np.int32), rate)
+            self._step(changed(random, self._pictures[indices]), self._labels[indices], rate)
             for indices, rate in zip(order, rates, strict=True)
         ]
         return float(np.mean(steps))

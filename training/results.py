@@ -163,9 +163,10 @@ def apart(directory: Path | None = None) -> list[Row]:
 
 def _network(spec: RunSpec) -> str:
     """The title of the first entry with this network, whatever it learns."""
-    network = spec.network.model_dump(exclude={"classes"})
-    entries = (entry for entry in catalogue.variants() if entry.spec.network.model_dump(exclude={"classes"}) == network)
-    return next((entry.title for entry in entries), spec.name)
+    for entry in catalogue.variants():
+        if entry.spec.network.model_copy(update={"classes": spec.network.classes}) == spec.network:
+            return entry.title
+    return spec.name
 
 
 def _row(entry: catalogue.Variant, found: list[dict[str, Any]], parent: list[dict[str, Any]]) -> Row:

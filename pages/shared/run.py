@@ -241,14 +241,21 @@ def test_figures(run: RunDir, spec: RunSpec, busy: bool) -> None:
 
 def others(current: RunDir | None) -> None:
     """The runs there are, redrawn alone while one of them is under way."""
-    waits = any(run.status()["state"] in ACTIVE for run in registry.runs() if current is None or run.id != current.id)
-    st.fragment(_others, run_every=SECONDS_BETWEEN_LISTS if waits else None)(current)
+    found = _rows(current)
+    if any(status["state"] in ACTIVE for *_, status in found):
+        st.fragment(lambda: _others(current, _rows(current)), run_every=SECONDS_BETWEEN_LISTS)()
+    else:
+        _others(current, found)
 
 
-def _others(current: RunDir | None) -> None:
-    """Those under way first, then the newest; in a presentation only a few."""
+def _rows(current: RunDir | None) -> list[tuple[RunDir, RunSpec, dict[str, Any]]]:
+    """All runs but `current`, the newest first."""
     specs = runs.readable(registry.runs())
-    found = [(run, spec, run.status()) for run, spec in specs if current is None or run.id != current.id]
+    return [(run, spec, run.status()) for run, spec in specs if current is None or run.id != current.id]
+
+
+def _others(current: RunDir | None, found: list[tuple[RunDir, RunSpec, dict[str, Any]]]) -> None:
+    """Those under way first, then the newest; in a presentation only a few."""
     if not found:
         return
     st.subheader("Runs" if current is None else "Other runs", anchor=False)
