@@ -98,7 +98,7 @@ def prepare(address_moved: bool) -> None:
     if alone:
         st.info(text.plain(alone), icon=":material/school:")
     estimate = cost.estimate(spec, info.train, info.validation)
-    st.markdown(plan.outlook(spec, estimate))
+    st.markdown(f"{plan.outlook(spec, estimate)} {plan.memory(spec)}")
     # Not a callback: a field that was left by this very click has its new value only here.
     if st.button("Start training", type="primary", icon=":material/play_arrow:"):
         _start(spec)

@@ -221,6 +221,18 @@ def test_pictures_that_do_not_fit_are_told_before_a_run_is_made(pictures: None) 
         check(small.spec(data__name="other"))
 
 
+def test_a_training_that_memory_has_no_room_for_is_told_before_a_run_is_made(
+    pictures: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training import hardware
+    from training.preflight import check
+
+    monkeypatch.setattr(hardware, "memory", lambda: 820 * 10**6)
+    check(small.spec())
+    with pytest.raises(SpecError, match=r"about [\d.]+ GB of memory and this machine has 0\.8"):
+        check(small.spec(fit__batch_size=4096))
+
+
 # --- From a spec to an answer ------------------------------------------------------------------
 
 

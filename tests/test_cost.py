@@ -166,6 +166,17 @@ def test_a_head_s_training_corrects_no_network_on_pictures(here: Path) -> None:
     assert "here will correct it" in frozen.basis, "what trains its backbone, too, says nothing of one that does not"
 
 
+# Peaks of processes that trained two steps and validated, measured on Linux with AVX2.
+@pytest.mark.parametrize(
+    ("name", "changes", "megabytes"),
+    [("basenet", {}, 844), ("final", {}, 1307), ("plumage", {}, 1306), ("plumage-taught", {}, 1619),
+     ("final", {"fit.batch_size": 256}, 2195), ("basenet", {"network.width": 2}, 844)],
+)  # fmt: skip
+def test_the_memory_of_a_training_is_near_what_was_measured(name: str, changes: dict, megabytes: int) -> None:
+    told = cost.training_bytes(catalogue.variant(name).spec.replace(changes)) / 1e6
+    assert 0.95 * megabytes < told < 1.25 * megabytes
+
+
 def test_a_teacher_costs_its_forward_pass(here: Path) -> None:
     spec, teacher = catalogue.load("final"), catalogue.load("provisional")
     rundir.create(teacher, here / "runs" / "teacher")

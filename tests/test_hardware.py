@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -63,3 +64,12 @@ def test_tensorflow_takes_its_kernels_for_processors_unless_told_otherwise():
     enabled = "import training.engine.engine; from tensorflow.python.util import _pywrap_util_port as port; print(port.IsMklEnabled())"
     assert _asked(enabled) == "True"
     assert _asked("import training, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])", TF_ENABLE_ONEDNN_OPTS="0") == "0"
+
+
+@pytest.mark.parametrize(("limit", "told"), [("max", 24), ("2000000000", 2), (None, 24), ("30000000000", 24)])
+def test_a_container_has_the_memory_that_it_is_limited_to(limit, told, monkeypatch, tmp_path):
+    if limit:
+        (tmp_path / "memory.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(hardware, "CONTAINER_LIMIT", tmp_path / "memory.max")
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=24 * 10**9))
+    assert hardware.memory() == told * 10**9

@@ -6,7 +6,7 @@ import pytest
 
 from pages.shared import plan
 from tests.made import BASENET
-from training import catalogue, cost
+from training import catalogue, cost, hardware
 
 
 def estimate(step: float, validation: float = 0.0) -> cost.Estimate:
@@ -71,3 +71,11 @@ def test_what_sets_a_run_apart_from_the_report() -> None:
     assert plan.apart_from_report(BASENET, 27) == []
     apart = plan.apart_from_report(BASENET.replace({"network.pooling": "average", "fit.epochs": 2}), 2)
     assert apart == ["2 epochs instead of 27", "Pooling: average"]
+
+
+def test_memory_is_told_where_it_is_much_of_the_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = catalogue.variant("final").spec
+    monkeypatch.setattr(hardware, "memory", lambda: 16 * 10**9)
+    assert plan.memory(spec) == ""
+    monkeypatch.setattr(hardware, "memory", lambda: 2 * 10**9)
+    assert plan.memory(spec) == "It takes about 1.32 GB of this machine's 2.00 GB of memory."

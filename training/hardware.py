@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
+
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # in bytes, or "max"; Linux alone has it
 
 
 def number_format(wanted: str) -> tuple[str, str]:
@@ -49,6 +52,17 @@ def has_avx2() -> bool:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory() -> int:
+    """Bytes of memory that this machine, or the container that this process is in, has in all."""
+    import psutil
+
+    try:
+        limit = CONTAINER_LIMIT.read_text(encoding="ascii").strip()
+    except OSError:
+        limit = "max"
+    return min(psutil.virtual_memory().total, int(limit) if limit.isdigit() else sys.maxsize)
 
 
 def processor() -> str:

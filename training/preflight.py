@@ -1,14 +1,14 @@
-"""What a training needs before it begins: its pictures, its backbone, its teacher, and that they fit the network."""
+"""What a training needs before it begins: memory, its pictures, its backbone, its teacher, and that they fit the network."""
 
 from __future__ import annotations
 
-from training import data, teacher
+from training import cost, data, hardware, teacher
 from training.spec import RunSpec, SpecError
 from training.transfer import backbones, pretrained
 
 
 def check(spec: RunSpec) -> None:
-    """Raise `DataError` or `SpecError` where the run could not begin: its pictures are missing or do not fit."""
+    """Raise `DataError` or `SpecError` where the run could not begin: its pictures are missing or do not fit, or memory."""
     if spec.data.name not in data.NAMES:
         raise SpecError(f"data.name = {spec.data.name!r} is not possible: it is one of {', '.join(data.NAMES)}.")
     info = data.info(spec.data.name)
@@ -35,3 +35,7 @@ def check(spec: RunSpec) -> None:
     if spec.network.classes != info.classes:
         raise SpecError(f"{info.name} has {info.classes} classes and the network {spec.network.classes}; "
                         f"set network.classes={info.classes}.")  # fmt: skip
+    needed, there = cost.training_bytes(spec), hardware.memory()
+    if needed > there:
+        raise SpecError(f"Training this takes about {needed / 1e9:.1f} GB of memory and this machine has {there / 1e9:.1f}: "
+                        "take smaller batches (batch_size), or a network with fewer filters (width) or layers (depth).")  # fmt: skip

@@ -22,7 +22,7 @@ from contextlib import suppress
 from multiprocessing import get_context
 from threading import Event
 
-from training import catalogue, rundir
+from training import catalogue, cost, rundir
 from training.data import DataError
 from training.hardware import cores
 from training.paths import models_dir
@@ -33,7 +33,6 @@ from training.sweep_jobs import Job, groups, jobs
 
 MEASURED_STEPS = 20
 POLL_SECONDS = 2.0
-PROCESS_BYTES = 1e9  # of a process that trains a small network: 0.8 GB was measured
 Say = Callable[[str], None]
 
 
@@ -48,7 +47,8 @@ def side_by_side(group: list[Job]) -> int:
 
     if not group[0].small:
         return 1
-    return max(1, min(cores(), len(group), int(psutil.virtual_memory().available / PROCESS_BYTES)))
+    each = max(cost.training_bytes(job.spec) for job in group)
+    return max(1, min(cores(), len(group), int(psutil.virtual_memory().available / each)))
 
 
 def measure(spec: RunSpec) -> tuple[float, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pages.shared import runs, text
-from training import address, catalogue, cost, registry, teacher
+from training import address, catalogue, cost, hardware, registry, teacher
 from training.engine import batches
 from training.rundir import RunError
 from training.spec import RunSpec
@@ -90,6 +90,14 @@ def outlook(spec: RunSpec, estimate: cost.Estimate) -> str:
     share = steps * spec.fit.batch_size / pictures
     told_share = "less than 1 %" if share < 0.01 else text.percent(share, 0) if share < 2 else f"{share:.1f} times"
     return f"{told}. That is {told_share} of the report's training of {name} ({text.plural(epochs, 'epoch')})."
+
+
+def memory(spec: RunSpec) -> str:
+    """The memory that a training takes, where it is more than half of this machine's; else nothing."""
+    needed, there = cost.training_bytes(spec), hardware.memory()
+    if 2 * needed < there:
+        return ""
+    return f"It takes about {text.size(needed)} of this machine's {text.size(there)} of memory."
 
 
 def _falls_too_late(spec: RunSpec, epochs: int) -> str:
