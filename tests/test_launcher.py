@@ -280,7 +280,7 @@ def test_a_crash_a_stop_and_a_resume(runs: Path) -> None:
     assert trainer.nice() > 0 or sys.platform == "win32"
     assert os.getsid(trainer.pid) != os.getsid(0), "it would end with this terminal"
     trainer.kill()
-    until(lambda: state(first) == "stopped", 5)
+    until(lambda: state(first) == "stopped", seconds=5)
     assert "resume" in first.status()["message"]
     until(second.history)  # nobody had to be asked: the next one was waiting
 
@@ -322,7 +322,7 @@ print(launcher.submit(long_spec()).id)
     run = registry.find(done.stdout.strip())
     until(lambda: state(run) == "running")  # its starter is gone
     launcher.stop(run)
-    until(lambda: not waiting(runs), 30)
+    until(lambda: not waiting(runs), seconds=30)
 
 
 def test_a_lock_that_cannot_be_opened_is_a_sentence(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

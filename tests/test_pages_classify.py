@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +24,7 @@ from tests import small
 from tests.models import make_model
 from tests.page import away_and_back, back, html, ran
 from tests.page import show as show_page
+from tests.waiting import until
 from training import catalogue, data, paths, predict, registry, rundir
 from training.pictures import MAX_BYTES, Crop, resize
 from training.pictures import read as pictures_read
@@ -77,12 +77,10 @@ def show(state: dict | None = None, **query: str | list[str]) -> AppTest:
     return show_page("classify", state, **query)
 
 
-def wait(command: tuple[str, ...], seconds: float = 200) -> None:
-    """Until a command that was started by a button has ended."""
-    end = time.monotonic() + seconds
-    while jobs.started()[command].running:
-        assert time.monotonic() < end, jobs.started()[command].line
-        time.sleep(0.1)
+def ended(command: tuple[str, ...]) -> None:
+    """Wait until a command that was started by a button has ended."""
+    job = jobs.started()[command]
+    until(lambda: not job.running, f"the end of {' '.join(command)}", seconds=200)
 
 
 def answered(at: AppTest, wrong: int = 0) -> AppTest:
@@ -360,7 +358,7 @@ def test_a_run_is_calibrated_by_a_click(models):
     at = dropped(show(run="raw"), ("a.png", png(5)))
     assert "Not calibrated" in "".join(element.value for element in at.markdown)
     at.button(key="calibrate-raw").click().run()
-    wait(("calibrate", "raw"))
+    ended(("calibrate", "raw"))
     at.run()
     assert not at.exception and not at.error
     report = registry.find("raw").card()["calibration"]
@@ -396,7 +394,7 @@ def test_resnet50_is_offered_with_its_time_and_its_missing_weights_are_a_sentenc
     assert re.search(r"about \d+ (h|d) .*on this machine", words)
     command = ("birds", "--backbone", "resnet50", "--queue")
     at.button(key="-".join(command)).click().run()
-    wait(command)
+    ended(command)
     at.run()
     jobs.started().pop(command)
     assert re.search("The ImageNet weights of ResNet50 could not be downloaded .*no network", at.error[0].value)

@@ -203,7 +203,7 @@ time.sleep(60)
     app.kill()
     app.wait()
     app.stdout.close()
-    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, 5)
+    until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, seconds=5)
 
 
 def test_the_apps_end_imports_no_tensorflow():

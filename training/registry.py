@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from contextlib import suppress
 from pathlib import Path
 
+from training import spelling
 from training.paths import models_dir, runs_dir
 from training.rundir import RunDir, RunError
 
@@ -53,11 +53,10 @@ def find(name: str, paths: bool = True) -> RunDir:
             return found
         if paths and (Path(name) / "spec.json").is_file():
             return RunDir(Path(name).resolve())
-    near = difflib.get_close_matches(name, [found.id for found in (*runs(), *models())], n=3)
-    told = (
-        f"Did you mean {', '.join(near)}?"
-        if near
-        else "`python -m training runs` lists the runs, models/README.md the models."
+    told = spelling.advice(
+        name,
+        [found.id for found in (*runs(), *models())],
+        "`python -m training runs` lists the runs, models/README.md the models.",
     )
     raise RunError(f"There is no run and no shipped model {name!r}. {told}")
 

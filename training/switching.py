@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from math import log
 from typing import Any
 
+from training import spelling
 from training.spec import RunSpec, SpecError, flatten
 from training.toggles import BY_KEY
 
@@ -31,8 +31,7 @@ def apply(spec: RunSpec, settings: Mapping[str, str]) -> RunSpec:
             except (ValueError, RecursionError):
                 changes[key] = text
         else:
-            near = difflib.get_close_matches(key, [*BY_KEY, *known], n=3)
-            told = f"Did you mean {', '.join(near)}?" if near else "docs/toggles.md lists them."
+            told = spelling.advice(key, [*BY_KEY, *known], "docs/toggles.md lists them.")
             raise SpecError(f"There is no setting {key!r}. {told}")
     return spec.replace(changes)
 

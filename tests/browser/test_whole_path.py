@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from tests import waiting
 from tests.browser.app import App
 from tests.browser.page import address, choose, enter, settle, shot, visit
 from training.data import info
@@ -128,7 +128,7 @@ def test_design_train_compare_classify(own_app, open_page):
     assert epochs[1]["loss"] < epochs[0]["loss"]  # of training: on validation, two epochs are mostly noise
 
     page.get_by_role("button", name="Measure on the test pictures").click()
-    wait_until(lambda: read(run, "card.json")["figures"]["test"], "the figures on the test pictures")
+    waiting.until(lambda: read(run, "card.json")["figures"]["test"], "the figures on the test pictures", seconds=240)
     measured = read(run, "card.json")["figures"]["test"]
     expect(page.get_by_text(f"{measured['loss']:.4f}")).to_be_visible(timeout=SLOW)
 
@@ -178,7 +178,7 @@ def test_nothing_is_lost_on_reload_restart_stop_and_resume(own_app, open_page):
     stop.wait_for()
     (run,) = runs_of(app)  # a second click starts no second run
     assert read(run, "spec.json")["fit"]["seed"] == 7
-    wait_until(lambda: history(run), "the first points of the curves")
+    waiting.until(lambda: history(run), "the first points of the curves", seconds=240)
 
     page.reload()
     settle(page)
@@ -196,7 +196,7 @@ def test_nothing_is_lost_on_reload_restart_stop_and_resume(own_app, open_page):
     page.goto("about:blank")
     app.stop()
     points = len(history(run))
-    wait_until(lambda: len(history(run)) > points, "the run going on without the app")
+    waiting.until(lambda: len(history(run)) > points, "the run going on without the app", seconds=240)
     app.start()
     page.goto(f"{address(app.url, 'train')}?run={run.name}")
     settle(page)
@@ -215,15 +215,7 @@ def test_nothing_is_lost_on_reload_restart_stop_and_resume(own_app, open_page):
     shot(page, "path-stopped")
     resume.click()
     stop.wait_for()
-    wait_until(lambda: len(history(run)) > points, "the run going on after Resume")
+    waiting.until(lambda: len(history(run)) > points, "the run going on after Resume", seconds=240)
     stop.click()
     resume.wait_for()
     assert len(runs_of(app)) == 1
-
-
-def wait_until(holds, what: str, seconds: float = 240) -> None:
-    """Wait for a condition that the machine's speed decides on; fail with what was waited for."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(0.1)

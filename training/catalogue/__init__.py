@@ -6,6 +6,7 @@ own figures (test loss and accuracy, epochs); where the report gives none, it is
 
 from __future__ import annotations
 
+from training import spelling
 from training.catalogue import backbone_heads, ladder  # noqa: F401 - they fill the table
 from training.catalogue.entry import TABLE, Report, Variant
 from training.spec import RunSpec, SpecError, parse
@@ -32,10 +33,7 @@ def variant(name: str) -> Variant:
     """The entry called `name`; raises `SpecError` with the nearest names if there is none."""
     if name in TABLE:
         return TABLE[name]
-    import difflib
-
-    near = difflib.get_close_matches(name, TABLE, n=3)
-    told = f"Did you mean {', '.join(near)}?" if near else "`python -m training list` names all."
+    told = spelling.advice(name, TABLE, "`python -m training list` names all.")
     raise SpecError(f"There is no variant {name!r} in the catalogue. {told}")
 
 
