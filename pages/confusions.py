@@ -89,7 +89,7 @@ def show_all(counted: Confusions, noun: str) -> None:
             charts.show(charts.matrix(counted.classes, counted.right, counted.taken), key="matrix-chart",
                         alt="Confusion matrix: rows are what it was, columns what it was taken for")  # fmt: skip
     if not present.is_on():
-        share = st.column_config.NumberColumn(format="percent")
+        share = st.column_config.NumberColumn(format="%.1f %%")  # "percent" has up to two decimals, 25% and 22.22%
         st.dataframe(by_class(counted, noun), hide_index=True, width="stretch", column_config={"right": share})
 
 
@@ -127,7 +127,8 @@ def choose_class(model: str, counted: Confusions, noun: str, address_moved: bool
 
 def _title(run: RunDir, counted: Confusions) -> str:
     card = run.card() or {}
-    return f"{run.id} · {card['data'].get('title', counted.data)} · {text.percent(_share(counted))} right"
+    # On a narrow screen the end is cut off.
+    return f"{run.id} · {text.percent(_share(counted))} right · {card['data'].get('title', counted.data)}"
 
 
 def _share(counted: Confusions) -> float:
@@ -190,7 +191,7 @@ def table(counted: Confusions, pairs: Sequence[Pair]) -> dict[str, list[object]]
 
 
 def by_class(counted: Confusions, noun: str) -> dict[str, list[object]]:
-    """Each class with its share of right answers and what it was most often taken for, the hardest first."""
+    """Each class, the hardest first: what per cent was recognized, and what it was most often taken for."""
     shares = [right / max(1, total) for right, total in zip(counted.right, counted.totals, strict=True)]
     order = sorted(range(len(shares)), key=lambda index: shares[index])
     most: dict[int, tuple[int, int]] = {}  # of each class: how often, and which other
@@ -198,7 +199,7 @@ def by_class(counted: Confusions, noun: str) -> dict[str, list[object]]:
         most[a] = max(most.get(a, (0, 0)), (count, -said))
     return {
         noun.capitalize(): [counted.classes[index] for index in order],
-        "right": [shares[index] for index in order],
+        "right": [100 * shares[index] for index in order],
         "of": [counted.totals[index] for index in order],
         "most often taken for": [f"{counted.classes[-most[i][1]]} ({most[i][0]})" if i in most else "" for i in order],
     }

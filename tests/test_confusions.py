@@ -224,7 +224,7 @@ def test_the_whole_matrix_and_every_class_stand_below_the_pairs(places):
     wrong = by_names[CLASSES[3], CLASSES[4]]
     assert (wrong["pictures"], wrong["of"], wrong["part"]) == (4, 4, "wrong")
     every = at.dataframe[-1].value
-    assert list(every.iloc[0]) == [CLASSES[3], 0.0, 4, f"{CLASSES[4]} (4)"] and set(every["right"][1:]) == {1.0}
+    assert list(every.iloc[0]) == [CLASSES[3], 0.0, 4, f"{CLASSES[4]} (4)"] and set(every["right"][1:]) == {100.0}
     at.selectbox(key="class-one-wrong").set_value(3).run()
     assert not at.get("vega_lite_chart") and 'class="pair"' in html(at)
 

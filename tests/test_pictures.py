@@ -2,7 +2,9 @@
 
 import io
 import random
+import tomllib
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from training.pictures import KEPT_SIDE, Crop, PictureError, read, resize, square
+from training.pictures import KEPT_SIDE, MAX_BYTES, Crop, PictureError, read, resize, square
 
 
 def scene(width: int = 60, height: int = 40) -> Image.Image:
@@ -169,3 +171,8 @@ def test_resize_gives_back_an_enlarged_picture_exactly():
     assert (resize(small.repeat(7, axis=0).repeat(7, axis=1), 32) == small).all()
     assert resize(small, 224).shape == (224, 224, 3)
     assert resize(np.zeros((1, 1, 3), np.uint8), 32).shape == (32, 32, 3)
+
+
+def test_the_app_takes_uploads_as_large_as_are_read():
+    config = tomllib.loads((Path(__file__).parent.parent / ".streamlit" / "config.toml").read_text())
+    assert config["server"]["maxUploadSize"] * 2**20 == MAX_BYTES
