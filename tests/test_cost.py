@@ -125,8 +125,20 @@ def test_broken_run_directories_are_passed_over(here: Path) -> None:
     card = (here / "runs" / "new" / "card.json").read_text()
     (here / "runs" / "new" / "card.json").unlink()
     assert cost.estimate(spec("basenet")) == fresh
-    (here / "runs" / "new" / "card.json").write_text(card)  # the training ends: its card is written last
+    (here / "runs" / "new" / "card.json").write_text(card)
     assert cost.estimate(spec("basenet")).epoch_seconds == pytest.approx(9.0)
+
+
+def test_a_training_that_has_not_ended_says_what_it_took_so_far(here: Path) -> None:
+    path = here / "runs" / "stopped"
+    trained(path, spec("basenet"), 9.0)
+    (path / "card.json").unlink()
+    (path / "checkpoint.npz").write_bytes(b"")
+    assert cost.estimate(spec("basenet")).epoch_seconds == pytest.approx(9.0)
+    lines = (path / "history.jsonl").read_text().replace("9.0", "6.0")
+    (path / "history.jsonl").write_text(lines)  # it goes on
+    os.utime(path / "checkpoint.npz", (1, 1))
+    assert cost.estimate(spec("basenet")).epoch_seconds == pytest.approx(6.0)
 
 
 def test_the_machine_is_measured_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from training import hardware, paths, registry
+from training import data, hardware, paths, registry
 from training.card import elsewhere
 from training.describe import Description, describe
 from training.engine import batches, optimizer
@@ -216,25 +217,29 @@ def _costs_alike(a: RunSpec, b: RunSpec) -> bool:
 
 
 def _observations(runs: Path) -> tuple[Observation, ...]:
-    """The latest trainings under `runs`, at most 20."""
-    try:
-        files = [(entry.stat().st_mtime, entry) for entry in runs.glob("[!.]*/card.json")]
-    except OSError:
-        return ()
-    latest = sorted(files, key=lambda item: item[0], reverse=True)[:20]
-    found = (_observe(card, modified) for modified, card in latest)
+    """The latest trainings under `runs`, at most 20: those that came to their end, and what others have done so far."""
+    files: dict[Path, float] = {}
+    for name in ("checkpoint.npz", "card.json"):  # the latter in the former's place
+        with suppress(OSError):
+            files |= {file.parent: file.stat().st_mtime for file in runs.glob(f"[!.]*/{name}")}
+    latest = sorted(files, key=files.__getitem__, reverse=True)[:20]
+    found = (_observe(folder, files[folder]) for folder in latest)
     return tuple(observation for observation in found if observation)
 
 
 @lru_cache(maxsize=256)
-def _observe(card: Path, modified: float) -> Observation | None:
-    """What a training that came to its end says; `modified` makes a card that changed be read again."""
-    run = RunDir(card.parent)
+def _observe(folder: Path, modified: float) -> Observation | None:
+    """What a training says; `modified` makes one that went on be read again."""
+    run = RunDir(folder)
     try:
-        spec, whole = run.spec(), run.card()
+        spec, card = run.spec(), run.card()
     except RunError:
         return None
-    if whole is None or elsewhere(whole) or not (pictures := whole["data"].get("train")):
+    if card is not None:
+        pictures = 0 if elsewhere(card) else card["data"].get("train", 0)
+    else:
+        pictures = data.info(spec.data.name).train if spec.data.name in data.NAMES else 0
+    if not pictures:
         return None
     step, picture = _model(spec, machine())
     ratios, before = [], 0.0
