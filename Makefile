@@ -54,6 +54,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy python3-venv; \
 	else echo "Python's venv module is missing: install it (Debian: sudo apt-get install python3-venv)." >&2; exit 1; fi
+	rm -f $(VENV)/bin/python* $(VENV)/*.stamp
 	$(PYTHON) -m venv $(VENV) || { rm -f $(VENV)/bin/python; exit 1; }
 
 $(VENV)/app.stamp: requirements.txt | $(VENV)/bin/python

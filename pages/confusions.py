@@ -128,7 +128,7 @@ def choose_class(model: str, counted: Confusions, noun: str, address_moved: bool
 def _title(run: RunDir, counted: Confusions) -> str:
     card = run.card() or {}
     # On a narrow screen the end is cut off.
-    return f"{run.id} · {text.percent(_share(counted))} right · {card['data'].get('title', counted.data)}"
+    return f"{run.id} · {text.percent(_share(counted))} right · {(card.get('data') or {}).get('title', counted.data)}"
 
 
 def _share(counted: Confusions) -> float:

@@ -227,9 +227,9 @@ def test_a_training_that_memory_has_no_room_for_is_told_before_a_run_is_made(
     from training import hardware
     from training.preflight import check
 
-    monkeypatch.setattr(hardware, "memory", lambda: 820 * 10**6)
+    monkeypatch.setattr(hardware, "memory", lambda: 603 * 10**6)
     check(small.spec())
-    with pytest.raises(SpecError, match=r"about [\d.]+ GB of memory and this machine has 0\.8"):
+    with pytest.raises(SpecError, match=r"at least [\d.]+ GB of memory and this machine has 0\.60"):
         check(small.spec(fit__batch_size=4096))
 
 

@@ -78,4 +78,4 @@ def test_memory_is_told_where_it_is_much_of_the_machine_s(monkeypatch: pytest.Mo
     monkeypatch.setattr(hardware, "memory", lambda: 16 * 10**9)
     assert plan.memory(spec) == ""
     monkeypatch.setattr(hardware, "memory", lambda: 2 * 10**9)
-    assert plan.memory(spec) == "It takes about 1.32 GB of this machine's 2.00 GB of memory."
+    assert plan.memory(spec) == "It takes 726 MB to 1.32 GB of this machine's 2.00 GB of memory."

@@ -15,11 +15,12 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from training import data, hardware, paths, registry
-from training.card import elsewhere
+from training.card import COMPUTING, elsewhere
 from training.describe import Description, describe
 from training.engine import batches, optimizer
 from training.files import write_whole
@@ -31,8 +32,14 @@ MEMORY = 68.0  # passes over all layer outputs, in a step
 AUGMENT_FLOP = 4_400.0  # cost of augmenting a pixel, in FLOP
 LAYER_FLOP = 16e6  # cost of a layer in a step whatever its size, in FLOP; it does not spread over cores
 PARALLEL = 0.85  # of the cores' sum
-# Of a process that trains: within 22 % of the peaks of six designs (BaseNet to `final` with batches of 256).
-PROCESS_BYTES, LAYER_OUTPUTS, VARIABLES = 0.8e9, 2.0, 6.0  # TensorFlow; copies of all layer outputs, of all weights
+# Of a process that trains: TensorFlow, and how often it holds all layer outputs of a batch and all weights.  With AVX2 in
+# float32 within 22 % of the peaks of six designs (BaseNet to `final` with batches of 256), the others' are lower.
+PROCESS_BYTES, LAYER_OUTPUTS, VARIABLES = 0.8e9, 2.0, 6.0
+LEAST_PROCESS_BYTES, LEAST_LAYER_OUTPUTS, LEAST_VARIABLES = (
+    0.6e9,
+    0.4,
+    3.0,
+)  # bfloat16: docs/growth.json; weight, slope, momentum
 SHORTEST = 0.1  # of an epoch, from which on its time says how long one takes
 PICTURES, VALIDATION = 11_250, 1_250  # cifar100-25
 
@@ -70,10 +77,15 @@ def estimate(spec: RunSpec, pictures: int = PICTURES, validation: int = VALIDATI
     return Estimate(factor * step, factor * picture * validation, batches.steps_per_epoch(spec.fit, pictures), basis)
 
 
-def training_bytes(spec: RunSpec) -> float:
-    """The memory that training `spec` takes at its peak; for a head on a backbone, the head's training alone."""
+def training_bytes(spec: RunSpec) -> tuple[float, float]:
+    """The memory that training `spec` takes at its peak, at least and at most: without its pictures, and for a head on a
+    backbone the head's training alone."""
     here = describe(spec.network)
-    return PROCESS_BYTES + LAYER_OUTPUTS * spec.fit.batch_size * here.activation_bytes + VARIABLES * here.weight_bytes
+    outputs, weights = spec.fit.batch_size * here.activation_bytes, here.weight_bytes
+    return (
+        LEAST_PROCESS_BYTES + LEAST_LAYER_OUTPUTS * outputs + LEAST_VARIABLES * weights,
+        PROCESS_BYTES + LAYER_OUTPUTS * outputs + VARIABLES * weights,
+    )
 
 
 def forward_seconds(macs: int) -> float:
@@ -220,11 +232,12 @@ def _observations(runs: Path) -> tuple[Observation, ...]:
     """The latest trainings under `runs`, at most 20: those that came to their end, and what others have done so far."""
     files: dict[Path, float] = {}
     for name in ("checkpoint.npz", "card.json"):  # the latter in the former's place
-        with suppress(OSError):
-            files |= {file.parent: file.stat().st_mtime for file in runs.glob(f"[!.]*/{name}")}
-    latest = sorted(files, key=files.__getitem__, reverse=True)[:20]
+        for file in runs.glob(f"[!.]*/{name}"):
+            with suppress(OSError):  # gone meanwhile
+                files[file.parent] = file.stat().st_mtime
+    latest = sorted(files, key=files.__getitem__, reverse=True)[:100]
     found = (_observe(folder, files[folder]) for folder in latest)
-    return tuple(observation for observation in found if observation)
+    return tuple(islice(filter(None, found), 20))  # of many stopped at once none had an epoch
 
 
 @lru_cache(maxsize=256)
@@ -237,6 +250,8 @@ def _observe(folder: Path, modified: float) -> Observation | None:
         return None
     if card is not None:
         pictures = 0 if elsewhere(card) else card["data"].get("train", 0)
+    elif run.file("card.json").is_file() or run.status().get("computing") != list(COMPUTING):
+        pictures = 0  # a broken card, or a training by `training.portable_fit`
     else:
         pictures = data.info(spec.data.name).train if spec.data.name in data.NAMES else 0
     if not pictures:

@@ -245,7 +245,7 @@ class Fitting(Supervised):
         self.write_status(
             message="", epoch=progress.epoch, step=progress.step,
             steps_per_epoch=progress.steps_per_epoch, elapsed_seconds=round(progress.elapsed, 2),
-            eta_seconds=progress.seconds_left(),
+            computing=list(self.engine.packages), eta_seconds=progress.seconds_left(),
         )  # fmt: skip
 
     def checkpoint(self) -> None:

@@ -35,7 +35,7 @@ def check(spec: RunSpec) -> None:
     if spec.network.classes != info.classes:
         raise SpecError(f"{info.name} has {info.classes} classes and the network {spec.network.classes}; "
                         f"set network.classes={info.classes}.")  # fmt: skip
-    needed, there = cost.training_bytes(spec), hardware.memory()
+    (needed, _), there = cost.training_bytes(spec), hardware.memory()
     if needed > there:
-        raise SpecError(f"Training this takes about {needed / 1e9:.1f} GB of memory and this machine has {there / 1e9:.1f}: "
+        raise SpecError(f"Training this takes at least {needed / 1e9:.2f} GB of memory and this machine has {there / 1e9:.2f}: "
                         "take smaller batches (batch_size), or a network with fewer filters (width) or layers (depth).")  # fmt: skip

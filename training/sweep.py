@@ -47,7 +47,7 @@ def side_by_side(group: list[Job]) -> int:
 
     if not group[0].small:
         return 1
-    each = max(cost.training_bytes(job.spec) for job in group)
+    each = 1.2 * max(cost.training_bytes(job.spec)[1] for job in group)
     return max(1, min(cores(), len(group), int(psutil.virtual_memory().available / each)))
 
 

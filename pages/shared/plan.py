@@ -93,11 +93,11 @@ def outlook(spec: RunSpec, estimate: cost.Estimate) -> str:
 
 
 def memory(spec: RunSpec) -> str:
-    """The memory that a training takes, where it is more than half of this machine's; else nothing."""
-    needed, there = cost.training_bytes(spec), hardware.memory()
-    if 2 * needed < there:
+    """The memory that a training takes, where it may be more than half of this machine's; else nothing."""
+    (least, most), there = cost.training_bytes(spec), hardware.memory()
+    if 2 * most < there:
         return ""
-    return f"It takes about {text.size(needed)} of this machine's {text.size(there)} of memory."
+    return f"It takes {text.size(least)} to {text.size(most)} of this machine's {text.size(there)} of memory."
 
 
 def _falls_too_late(spec: RunSpec, epochs: int) -> str:
