@@ -22,6 +22,8 @@ def table() -> str:
     found = [(row, card) for row in results.apart() for card in results.cards(row.name)]
     rows = [_network(row, card) for row, card in found if card["data"]["name"] == "cifar10"]
     yardstick = read_json(YARDSTICK)
+    if yardstick and yardstick["pictures"] not in {card["data"]["sha256"] for _, card in found}:
+        yardstick = {}  # measured on another copy: exact pixels, perhaps
     if yardstick:
         rows.append(_yardstick(yardstick))
     lines += [line for _, line in sorted(rows)]

@@ -25,6 +25,7 @@ import numpy as np
 from jax import lax
 
 from training import data
+from training.files import read_json
 from training.paths import cache_dir
 from training.rundir import read_arrays, write_arrays
 
@@ -231,9 +232,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--to", type=Path, default=FILE)
     options = parser.parse_args()
-    state = cache_dir() / f"resnet18-{options.epochs}-epochs-seed-{options.seed}.npz"
-    state.parent.mkdir(parents=True, exist_ok=True)
-    found = train(options.epochs, options.seed, data.load("cifar10"), lambda: data.load_test("cifar10"), state)
+    measured = read_json(options.to)
+    if measured and measured["epochs"] > options.epochs:
+        parser.error(f"{options.to} holds {measured['epochs']} epochs; name another file for fewer with --to.")
+    pictures = data.load("cifar10")  # the JPEG copy is split in another way than the exact pixels: a state is of one
+    state = cache_dir() / f"resnet18-{options.epochs}-epochs-seed-{options.seed}-{pictures.sha256[:12]}.npz"
+    for file in (state, options.to):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    found = train(options.epochs, options.seed, pictures, lambda: data.load_test("cifar10"), state)
     options.to.write_text(json.dumps(found, indent=1) + "\n")
     state.unlink(missing_ok=True)
     print(json.dumps(found))

@@ -1,5 +1,6 @@
 """The yardstick for CIFAR-10 is the network that it says it is."""
 
+import json
 from types import SimpleNamespace
 
 import jax
@@ -7,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from docs import resnet18, resnet18_processor
+from docs import cifar10, resnet18, resnet18_processor
+from training import results
 from training.rundir import read_arrays
 
 
@@ -129,3 +131,22 @@ def test_a_killed_training_goes_on(tmp_path, short, monkeypatch):
     one, other = (read_arrays(file)["2/output/bias"] for file in (killed, whole))
     np.testing.assert_array_equal(one, other)
     assert np.all(one > 0)
+
+
+def test_the_yardstick_stands_only_among_networks_on_the_same_pictures(tmp_path, monkeypatch):
+    shipped = next(card for card in results.cards("sprint-cifar10"))
+    told = {"epochs": 8, "usual_epochs": 200, "macs": 1, "train": 45_000, "seconds": 60, "device": "a processor",
+            "validation": 0.5, "test": 0.5, "pictures": shipped["data"]["sha256"]}  # fmt: skip
+    monkeypatch.setattr(cifar10, "YARDSTICK", tmp_path / "resnet18.json")
+    cifar10.YARDSTICK.write_text(json.dumps(told))
+    assert "| ResNet-18, usual recipe | 8 |" in cifar10.table() and "lower bound" in cifar10.table()
+    cifar10.YARDSTICK.write_text(json.dumps(told | {"pictures": "of exact pixels"}))
+    assert "ResNet-18 is not measured yet" in cifar10.table()
+
+
+def test_a_short_try_out_takes_no_long_measurement_s_place(tmp_path, monkeypatch, capsys):
+    (tmp_path / "long.json").write_text('{"epochs": 200}')
+    monkeypatch.setattr("sys.argv", ["resnet18", "--epochs", "1", "--to", str(tmp_path / "long.json")])
+    with pytest.raises(SystemExit):
+        resnet18.main()
+    assert "holds 200 epochs" in capsys.readouterr().err
