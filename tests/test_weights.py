@@ -217,6 +217,8 @@ def test_what_ships_is_what_is_measured(run: RunDir, form: Any) -> None:
     assert run.card()["figures"]["test"] is None, "the run itself was not measured"  # type: ignore[index]
     with pytest.raises(RunError, match="is there already"):
         ship(run, "small", form)
+    with RunDir(registry.models_dir() / "other").lock(seconds=0), pytest.raises(RunError, match="is shipping it"):
+        ship(run, "other", form)
 
 
 @pytest.mark.parametrize(("lost", "refused"), [(2, True), (1, False)])

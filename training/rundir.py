@@ -182,13 +182,17 @@ class RunDir:
             raise RunError(f"{file} is broken ({wrong}): put the old file back, or train {self.id} again.")
         raise RunError(f"{self.id} is {self.status()['state']}: let it finish first.")
 
+    def lock(self, seconds: float) -> FileLock:
+        """A lock on this directory, there or not, to be waited for so long; raises `OSError`, and `Timeout` when taken."""
+        folder = cache_dir() / "locks"  # not within: shipped models hold nothing but what ships
+        folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
+        return FileLock(folder / f"{name}.lock", timeout=seconds)
+
     def change_card(self, change: Callable[[dict[str, Any]], None]) -> None:
         """Let `change` alter the card that is there now, whoever else noted something in it meanwhile."""
         try:
-            folder = cache_dir() / "locks"  # not beside the card: shipped models hold nothing but what ships
-            folder.mkdir(parents=True, exist_ok=True)
-            name = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
-            with FileLock(folder / f"{name}.lock", timeout=30):
+            with self.lock(seconds=30):
                 card = self.finished_card()
                 change(card)
                 self.write_card(card)

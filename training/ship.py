@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 from typing import Any
 
 from training import calibration, catalogue, confusions, data, predict, rundir, unlike, weights
@@ -32,6 +33,15 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
         raise SpecError(f"{name!r} is no name for a model: letters, digits, dots and dashes, 64 at most.")
     spec, form = run.spec(), card.get("weights", "float32") if card_only else form
     target = models_dir() / (f"{name}/seed-{spec.fit.seed}" if card_only else name)
+    try:
+        with RunDir(target).lock(seconds=0):  # two sweeps may end with the same run
+            return _ship(run, spec, target, name, form, card_only)
+    except OSError as error:  # a timeout is one, too
+        reason = error.strerror or "another process is shipping it"
+        raise RunError(f"{target} cannot be written: {reason}.") from None
+
+
+def _ship(run: RunDir, spec: RunSpec, target: Path, name: str, form: weights.Format, card_only: bool) -> dict[str, Any]:
     if (target / "card.json").exists():
         raise RunError(f"{target} is there already; delete it first if it is to be replaced.")
     _check_place(spec, name, card_only)
@@ -51,8 +61,6 @@ def ship(run: RunDir, name: str, form: weights.Format = "half", card_only: bool 
         target.mkdir(parents=True, exist_ok=True)  # it may hold other seeds
         for file in sorted(made.path.iterdir(), key=lambda file: file.name == "card.json"):
             file.replace(target / file.name)  # the card last: without it, it is no model yet
-    except OSError as error:
-        raise RunError(f"{target} cannot be written: {error.strerror}.") from None
     finally:
         shutil.rmtree(made.path, ignore_errors=True)
     return rundir.RunDir(target).card() or {}
