@@ -35,11 +35,8 @@ PARALLEL = 0.85  # of the cores' sum
 # Of a process that trains: TensorFlow, and how often it holds all layer outputs of a batch and all weights.  With AVX2 in
 # float32 within 22 % of the peaks of six designs (BaseNet to `final` with batches of 256), the others' are lower.
 PROCESS_BYTES, LAYER_OUTPUTS, VARIABLES = 0.8e9, 2.0, 6.0
-LEAST_PROCESS_BYTES, LEAST_LAYER_OUTPUTS, LEAST_VARIABLES = (
-    0.6e9,
-    0.4,
-    3.0,
-)  # bfloat16: docs/growth.json; weight, slope, momentum
+# The least: bfloat16 (docs/growth.json); of a weight itself, its gradient, its momentum.
+LEAST_PROCESS_BYTES, LEAST_LAYER_OUTPUTS, LEAST_VARIABLES = 0.6e9, 0.4, 3.0
 SHORTEST = 0.1  # of an epoch, from which on its time says how long one takes
 PICTURES, VALIDATION = 11_250, 1_250  # cifar100-25
 
