@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from pages.shared import again
 
 APP = Path(__file__).resolve().parent.parent / "app.py"
+
+# AppTest looks through every installed package for components before each run: half of the time of one.
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 
 def show(name: str, state: dict[str, Any] | None = None, **query: str | list[str]) -> AppTest:

@@ -206,3 +206,18 @@ def test_another_data_set_that_cannot_be_read_is_left_out_of_detection(tmp_path,
 def test_a_run_without_a_card_is_a_sentence(tmp_path):
     with pytest.raises(RunError, match="let it finish first"):
         calibration.calibrate(RunDir(tmp_path))
+
+
+def test_a_network_that_knows_birds_is_not_measured_on_birds_as_strangers(tmp_path, monkeypatch):
+    from tests.models import make_model
+
+    def load(name, validation="stratified"):
+        assert name != "birds"
+        names, labels = ("bird", *map(str, range(1, 25))), np.arange(100, dtype=np.int32) % 25
+        return data.Dataset(name, name, "made", names, soft(100, 0), labels, soft(100, 1), labels, "")
+
+    monkeypatch.setattr(data, "load", load)
+    info = data.info
+    monkeypatch.setattr(data, "info", lambda name: type("Info", (), {**vars(info(name)), "available": True})())
+    report = calibration.calibrate(make_model(tmp_path / "run"))
+    assert set(report["unlike"]["detection"]) == {"cifar10", "cifar100-25"}

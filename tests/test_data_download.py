@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
+import ssl
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -225,6 +227,23 @@ def test_no_server_at_all_is_one_sentence(server, tmp_path, monkeypatch):
     with pytest.raises(data.DataError, match=r"cannot be downloaded: .*refused; 0 bytes are kept") as error:
         download.fetch(archive(), tmp_path, quiet)
     assert "\n" not in str(error.value)
+
+
+def test_a_python_without_root_certificates_gets_some(tmp_path, monkeypatch):
+    """As python.org's on macOS is: OpenSSL's places are empty."""
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+    assert not ssl.create_default_context().get_ca_certs()
+    download.settle_certificates()
+    assert len(ssl.create_default_context().get_ca_certs()) > 50
+
+
+def test_root_certificates_that_the_user_named_stay(tmp_path, monkeypatch):
+    own = tmp_path / "own.pem"
+    own.write_text("of the user's company")
+    monkeypatch.setenv("SSL_CERT_FILE", str(own))
+    download.settle_certificates()
+    assert os.environ["SSL_CERT_FILE"] == str(own)
 
 
 def test_a_mirror_that_is_no_address_is_told(server, tmp_path, monkeypatch):

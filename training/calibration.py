@@ -23,6 +23,7 @@ BINS = 15
 MOST_OTHERS = 1000  # pictures of each other data set on which detection is measured
 MOST_LARGE = 300  # where each goes through a backbone
 SHRUNK = 32  # pixels
+BIRD = "bird"  # the class of CIFAR-10 that every picture of Caltech-UCSD Birds is of
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -95,7 +96,8 @@ def calibrate(run: RunDir, detection: bool = True, pictures: Dataset | None = No
 
     With `detection`, also measures which share of the other data sets' pictures is flagged,
     for every set that is present, and of large pictures which share is once they are shrunk.
-    A set that cannot be read is left out, with a word on stderr.  Reads no test picture.
+    A set that cannot be read is left out, with a word on stderr; so is Caltech-UCSD Birds for a
+    network that knows birds as a class.  Reads no test picture.
     Raises `RunError` and `DataError`.
     """
     from training import data, predict
@@ -117,6 +119,8 @@ def calibrate(run: RunDir, detection: bool = True, pictures: Dataset | None = No
     if detection:
         size = classifier.picture_size
         for name in data.NAMES:
+            if name == "birds" and BIRD in pictures.class_names:
+                continue  # its pictures are no strangers
             if name != spec.data.name and data.info(name).available:
                 try:
                     others = _others(name, size, spec.data.name)
@@ -141,8 +145,8 @@ def _others(name: str, size: int, own: str) -> np.ndarray:
 
     found = data.load(name)
     images = found.validation_images
-    if own == "birds" and "bird" in found.class_names:
-        images = images[found.validation_labels != found.class_names.index("bird")]
+    if own == "birds" and BIRD in found.class_names:
+        images = images[found.validation_labels != found.class_names.index(BIRD)]
     most = MOST_LARGE if size > 2 * SHRUNK else MOST_OTHERS
     chosen = images[:: max(1, len(images) // most)][:most]
     return np.stack([resize(square(np.asarray(image)), size) for image in chosen])

@@ -83,7 +83,7 @@ def _figure(source: str, caption: str, kind: str = "") -> str:
 def bars(rows: Sequence[tuple[str, float]], doubtful: bool = False) -> str:
     """HTML: names with probabilities as bars, pale where they are `doubtful`."""
     items = (
-        f'<li><i style="width:{100 * share:.1f}%"></i><span>{escape(name)}</span>'
+        f'<li><i style="width:{100 * share:.1f}%"></i><span class="name">{escape(name)}</span> '
         f'<span class="value">{100 * share:.1f} %</span></li>'
         for name, share in rows
     )

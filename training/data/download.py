@@ -20,6 +20,8 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+import certifi
+
 from training.data.base import DataError, Progress, broken
 from training.files import write_whole
 
@@ -51,6 +53,16 @@ class Archive:
             return hashlib.file_digest(file, algorithm).hexdigest() == expected
 
 
+def settle_certificates() -> None:
+    """Where Python finds no root certificates (that of python.org on macOS has none of its own), certifi's from now on.
+
+    For this process, and for Keras's downloads in it as well.
+    """
+    places = ssl.get_default_verify_paths()
+    if not (places.cafile or places.capath or ssl.create_default_context().get_ca_certs()):
+        os.environ[places.openssl_cafile_env] = certifi.where()
+
+
 def fetch(archive: Archive, folder: Path, progress: Progress) -> Path:
     """The archive as a file in `folder`, downloaded unless it is there already.
 
@@ -58,6 +70,7 @@ def fetch(archive: Archive, folder: Path, progress: Progress) -> Path:
     progress(text, bytes done, bytes in all or 0).  Raises `DataError`.
     """
     path, partial = folder / archive.file, folder / f"{archive.file}.partial"
+    settle_certificates()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if path.is_file() and archive.is_whole(path):

@@ -138,6 +138,9 @@ def resnet50_source(url: str = RESNET50_URL, md5: str = RESNET50_MD5) -> Path:
         return own
     import keras
 
+    from training.data.download import settle_certificates
+
+    settle_certificates()
     try:
         return Path(
             keras.utils.get_file(
