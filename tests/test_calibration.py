@@ -152,6 +152,12 @@ def test_statistics_of_any_size_are_finite(size):
 # --- A run ------------------------------------------------------------------------------------
 
 
+def present(monkeypatch, *names: str) -> None:
+    """These data sets are on this machine, no others."""
+    info = data.info
+    monkeypatch.setattr(data, "info", lambda name: type("Info", (), {**vars(info(name)), "available": name in names})())
+
+
 def test_calibrate_writes_the_card(tmp_path, monkeypatch):
     from tests.models import CLASSES as NAMES
     from tests.models import make_model
@@ -170,8 +176,7 @@ def test_calibrate_writes_the_card(tmp_path, monkeypatch):
 
     monkeypatch.setattr(data, "load", load)
     monkeypatch.setattr(data, "load_test", lambda name: pytest.fail("a test picture was read"))
-    info = data.info
-    monkeypatch.setattr(data, "info", lambda name: type("Info", (), {**vars(info(name)), "available": name in sets})())
+    present(monkeypatch, *sets)
     run = make_model(tmp_path / "run")
     report = calibration.calibrate(run)
     stored = run.card()["calibration"]
@@ -195,8 +200,7 @@ def test_another_data_set_that_cannot_be_read_is_left_out_of_detection(tmp_path,
         return data.Dataset(name, name, "made", names, soft(100, 0), labels, soft(100, 1), labels, "")
 
     monkeypatch.setattr(data, "load", load)
-    info = data.info
-    monkeypatch.setattr(data, "info", lambda name: type("Info", (), {**vars(info(name)), "available": True})())
+    present(monkeypatch, *data.NAMES)
     run = make_model(tmp_path / "run")
     calibration.calibrate(run)
     assert set(run.card()["calibration"]["unlike"]["detection"]) == {"cifar10", "cifar100-25"}
@@ -217,7 +221,6 @@ def test_a_network_that_knows_birds_is_not_measured_on_birds_as_strangers(tmp_pa
         return data.Dataset(name, name, "made", names, soft(100, 0), labels, soft(100, 1), labels, "")
 
     monkeypatch.setattr(data, "load", load)
-    info = data.info
-    monkeypatch.setattr(data, "info", lambda name: type("Info", (), {**vars(info(name)), "available": True})())
+    present(monkeypatch, *data.NAMES)
     report = calibration.calibrate(make_model(tmp_path / "run"))
     assert set(report["unlike"]["detection"]) == {"cifar10", "cifar100-25"}
